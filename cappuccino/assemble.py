@@ -1,0 +1,140 @@
+"""From configuration to objects: bars, market, parameters. The one place where names in `conf/` meet the code they choose."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from cappuccino.agents.networks import NetworkShape
+from cappuccino.agents.ppo import PPOParams, PPOShape
+from cappuccino.bars import BarTable
+from cappuccino.config.groups import AlpacaData, CostsConfig, DataConfig, EnvConfig, FilesData, NetworkConfig, SyntheticData
+from cappuccino.config.roots import TrainConfig
+from cappuccino.env import Costs, Environment, EnvParams, RewardWeights
+from cappuccino.evaluation.splits import Holdout, holdout
+from cappuccino.features.normaliser import Normaliser, fit_normaliser
+from cappuccino.features.registry import FeatureSet
+from cappuccino.market import Market, MarketSpec, build_market
+from cappuccino.plan import OrderRules
+from cappuccino.training.learner import TrainParams
+
+
+def load_bars(data: DataConfig) -> BarTable:
+    """The bars that a `data` group describes. Raises InputError for whatever is wrong with them."""
+    if isinstance(data, SyntheticData):
+        from cappuccino.bars.synthetic import synthetic_bars
+
+        assert data.assets is not None and data.start_seconds is not None
+        return synthetic_bars(
+            data.kind,
+            assets=data.assets,
+            bars=data.bars,
+            bar_seconds=data.bar_seconds,
+            seed=data.seed,
+            start=data.start_seconds,
+        )
+    from cappuccino.bars.files import read_files
+
+    assert isinstance(data, FilesData | AlpacaData)
+    if isinstance(data, AlpacaData):
+        fetch_into_store(data)
+    return read_files(
+        data.path,
+        assets=data.assets,
+        bar_seconds=data.bar_seconds,
+        max_hole_bars=data.max_hole_bars,
+        start=data.start_seconds,
+        stop=data.end_seconds,
+        venue=data.venue if isinstance(data, FilesData) else None,
+        quote=data.quote if isinstance(data, FilesData) else None,
+    )
+
+
+class Data(NamedTuple):
+    """A market with its meaning, and its rows for training, validation and test."""
+
+    market: Market
+    spec: MarketSpec
+    spans: Holdout
+
+
+def load_market(data: DataConfig, features: tuple[str, ...], lookback: int) -> Data:
+    """The market table of a `data` group with the given features, split by its dates."""
+    market, spec = build_market(load_bars(data), FeatureSet(features))
+    return Data(market, spec, holdout(spec, data.train_end, data.valid_end, lookback))
+
+
+def normaliser_of(data: Data, clip: float) -> Normaliser:
+    """Fitted on the training span, and on nothing else."""
+    rows = data.spec.valid & (np.arange(len(data.spec.valid)) < data.spans.train.stop)
+    return fit_normaliser(np.asarray(data.market.features), rows, clip)
+
+
+def network_shape(network: NetworkConfig, spec: MarketSpec) -> NetworkShape:
+    return NetworkShape(
+        kind=network.name,
+        lookback=network.lookback,
+        assets=len(spec.assets),
+        features=len(spec.feature_names),
+        hidden=tuple(network.hidden),
+        head=tuple(network.head),
+    )
+
+
+def environment(env: EnvConfig) -> Environment:
+    return Environment(clocks=env.clocks, accounts=env.accounts, episode_bars=env.episode_bars, reward=env.reward.name)
+
+
+def env_params(costs: CostsConfig, env: EnvConfig, assets: tuple[str, ...]) -> EnvParams:
+    """Traced parameters of the environment, float32; increments have the shape (A, 1, 1) of accounts on clocks."""
+    increments = jnp.asarray(costs.increments_of(assets), jnp.float32)[:, None, None]
+    rules = OrderRules(jnp.float32(costs.min_notional), increments, jnp.float32(costs.buying_power_margin))
+    reward = env.reward
+    return EnvParams(
+        costs=Costs(jnp.float32(costs.taker_fee), jnp.float32(costs.half_spread), jnp.float32(costs.slippage), rules),
+        reward=RewardWeights(
+            scale=jnp.float32(reward.scale),
+            turnover=jnp.float32(reward.turnover),
+            drawdown=jnp.float32(reward.drawdown),
+            concentration=jnp.float32(reward.concentration),
+            sharpe_rate=jnp.float32(reward.sharpe_rate),
+        ),
+        capital=jnp.float32(env.capital),
+        drawdown_limit=jnp.float32(env.drawdown_limit),
+    )
+
+
+def train_params(config: TrainConfig, assets: tuple[str, ...], updates: int) -> TrainParams:
+    """All traced parameters of a training of `updates` updates, float32."""
+    agent = config.agent
+    ppo = PPOParams(
+        learning_rate=jnp.float32(agent.learning_rate),
+        final_rate=jnp.float32(0 if agent.anneal else 1),
+        updates=jnp.float32(updates),
+        gamma=jnp.float32(agent.gamma),
+        gae_lambda=jnp.float32(agent.gae_lambda),
+        clip=jnp.float32(agent.clip),
+        value_clip=jnp.float32(agent.value_clip),
+        entropy=jnp.float32(agent.entropy),
+        value_coefficient=jnp.float32(agent.value_coefficient),
+        max_gradient_norm=jnp.float32(agent.max_gradient_norm),
+        target_kl=jnp.float32(np.inf if agent.target_kl is None else agent.target_kl),
+    )
+    return TrainParams(env=env_params(config.costs, config.env, assets), ppo=ppo)
+
+
+def ppo_shape(config: TrainConfig) -> PPOShape:
+    return PPOShape(epochs=config.agent.epochs, minibatches=config.agent.minibatches)
+
+
+def hidden_drift(data: DataConfig) -> Float[np.ndarray, "T A"] | None:
+    """The drift that a planted market hides; None for any other."""
+    if not (isinstance(data, SyntheticData) and data.kind == "planted"):
+        return None
+    from cappuccino.bars.synthetic import planted_drift
+
+    assert data.assets is not None
+    return planted_drift(assets=data.assets, bars=data.bars, seed=data.seed)

@@ -1,0 +1,21 @@
+"""The market environment: accounts, costs, rewards and the step, batched over clocks and accounts."""
+
+from cappuccino.env.account import Account, Bar, Costs, Trades, mark, open_account, trade
+from cappuccino.env.environment import Environment, EnvParams, EnvState, Step
+from cappuccino.env.rewards import REWARDS, RewardWeights
+
+__all__ = [
+    "REWARDS",
+    "Account",
+    "Bar",
+    "Costs",
+    "EnvParams",
+    "EnvState",
+    "Environment",
+    "RewardWeights",
+    "Step",
+    "Trades",
+    "mark",
+    "open_account",
+    "trade",
+]

@@ -1,0 +1,1 @@
+"""Training: the compiled chunk, the loop around it, checkpoints and logs."""

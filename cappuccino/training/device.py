@@ -1,0 +1,39 @@
+"""Which device JAX computes on, and where it keeps what it has compiled."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+from cappuccino.errors import InputError
+
+
+def select_device(name: str) -> str:
+    """Set JAX up for `auto`, `cpu` or `cuda` and return the device's name, like "cpu (2 cores)" or "NVIDIA H100".
+
+    Call it before anything has computed with JAX. `auto` takes what JAX finds. Compiled programs are kept on disk, in
+    JAX_COMPILATION_CACHE_DIR if that is set and in the user's cache folder otherwise. Raises InputError where CUDA is asked for
+    and JAX finds none.
+    """
+    import jax
+
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", str(cache_dir()))
+    if name != "auto":
+        jax.config.update("jax_platforms", name)
+    try:
+        device = jax.devices()[0]
+    except (RuntimeError, AssertionError) as error:  # the latter where JAX knows no backend of that name
+        raise InputError(
+            f"device is {name}, but JAX finds none here; take device=cpu, or install cappuccino[cuda] on a machine with an "
+            "NVIDIA GPU"
+        ) from error
+    if name != "auto" and device.platform not in (name, {"cuda": "gpu"}.get(name)):
+        raise InputError(f"device is {name}, but JAX has already started on {device.platform}; select the device first")
+    return device.device_kind if device.platform != "cpu" else f"cpu ({os.cpu_count()} cores)"
+
+
+def cache_dir() -> pathlib.Path:
+    """Folder of compiled programs: `cappuccino/jax` in XDG_CACHE_HOME, or in ~/.cache."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (pathlib.Path(root) if root else pathlib.Path.home() / ".cache") / "cappuccino" / "jax"

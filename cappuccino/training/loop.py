@@ -1,0 +1,175 @@
+"""The outer loop: compiled chunks, and between them validation, log, checkpoint and progress."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Int
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cappuccino.errors import InputError
+from cappuccino.market import Market
+from cappuccino.training.checkpoints import Checkpoints, unflatten
+from cappuccino.training.learner import Learner, TrainParams, TrainState, UpdateMetrics, train_chunk
+from cappuccino.training.metrics_log import MetricsLog
+
+Validate = Callable[[nnx.State], Mapping[str, float]]
+"""Weights to validation figures; the one named `score` chooses the best checkpoint, higher is better."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How long to train: updates in all, a whole number of chunks of `chunk` updates. Every chunk ends in a checkpoint."""
+
+    updates: int
+    chunk: int
+
+    @classmethod
+    def covering(cls, env_steps: int, per_update: int, chunk: int) -> Schedule:
+        """The fewest whole chunks with at least `env_steps` env steps: a shorter last chunk would be another program."""
+        updates = -(-env_steps // per_update)
+        return cls(updates=-(-updates // chunk) * chunk, chunk=chunk)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a training ended. `compile_seconds`: until the chunk was compiled. `train_seconds`: all that followed, validation and
+    checkpoints included; env steps a second over those.
+    """
+
+    state: TrainState
+    updates: int
+    env_steps: int
+    compile_seconds: float
+    train_seconds: float
+    env_steps_per_second: float
+
+
+def train(
+    learner: Learner,
+    state: TrainState,
+    frozen: nnx.State,
+    market: Market,
+    starts: Int[Array, "S"],
+    params: TrainParams,
+    *,
+    schedule: Schedule,
+    validate: Validate,
+    checkpoints: Checkpoints,
+    log: MetricsLog,
+    meta: Mapping[str, Any],
+    console: Console,
+) -> Outcome:
+    """Train up to `schedule.updates` updates from wherever `state` is.
+
+    After every chunk: validate, write the chunk's rows, then the checkpoint, in this order, so that whatever a checkpoint says is
+    done is in the log. Raises InputError if the training diverges (a metric is not finite).
+    """
+    done = first = int(state.update)
+    begun = time.perf_counter()
+    compiled = train_chunk.lower(state, frozen, market, starts, params, learner=learner, updates=schedule.chunk).compile()
+    compile_seconds = time.perf_counter() - begun
+
+    begun = time.perf_counter()
+    with _progress(schedule.updates * learner.env_steps_per_update, console) as advance:
+        advance(done * learner.env_steps_per_update, {})
+        while done < schedule.updates:
+            state, metrics = compiled(state, frozen, market, starts, params)
+            done += schedule.chunk
+            rows = _rows(jax.device_get(metrics), done - schedule.chunk, learner.env_steps_per_update)
+            figures = validate(state.weights)
+            rows[-1] |= {f"validation/{name}": value for name, value in figures.items()}
+            _check_finite(rows)
+            log.write(rows)
+            checkpoints.save(done, saved_tree(state, frozen), figures["score"], {**meta, "validation": dict(figures)})
+            advance(done * learner.env_steps_per_update, figures)
+    seconds = time.perf_counter() - begun
+    steps = (done - first) * learner.env_steps_per_update
+    return Outcome(
+        state=state,
+        updates=done,
+        env_steps=done * learner.env_steps_per_update,
+        compile_seconds=compile_seconds,
+        train_seconds=seconds,
+        env_steps_per_second=steps / seconds if steps else 0.0,
+    )
+
+
+def resume(like: TrainState, frozen: nnx.State, checkpoints: Checkpoints, expected: Mapping[str, Any]) -> TrainState:
+    """The state of the latest checkpoint; `like` and `frozen` give its structure.
+
+    Raises InputError if there is no checkpoint, or if what it was trained with (`expected`, by name) is not what is given now.
+    """
+    latest = checkpoints.latest()
+    if latest is None:
+        raise InputError(f"there is no checkpoint in {checkpoints.folder} to resume from; leave resume=true out to begin")
+    restored = checkpoints.restore(latest)
+    for name, value in expected.items():
+        if restored.meta.get(name) != value:
+            raise InputError(f"{name} is {value} and was {restored.meta.get(name)} when checkpoint {latest} was written")
+    tree = unflatten(saved_tree(like, frozen), restored.arrays)
+    return TrainState(weights=tree["policy"]["weights"], **tree["progress"])
+
+
+def saved_tree(state: TrainState, frozen: nnx.State) -> dict[str, Any]:
+    """What a checkpoint holds: the policy, which is enough to act, and the progress, which is needed to go on."""
+    progress = state._asdict()
+    return {"policy": {"weights": progress.pop("weights"), "frozen": frozen}, "progress": progress}
+
+
+def _rows(metrics: UpdateMetrics, before: int, env_steps: int) -> list[dict[str, float]]:
+    """One row per update, nested metrics named with a slash."""
+    columns: dict[str, np.ndarray] = {}
+    for name, value in metrics._asdict().items():
+        if isinstance(value, tuple):
+            columns |= {f"{name}/{inner}": column for inner, column in zip(value._fields, value, strict=True)}  # pyright: ignore[reportAttributeAccessIssue]
+        else:
+            columns[name] = value
+    count = len(next(iter(columns.values())))
+    return [
+        {"update": before + i + 1, "env_steps": (before + i + 1) * env_steps}
+        | {name: float(column[i]) for name, column in columns.items()}
+        for i in range(count)
+    ]
+
+
+def _check_finite(rows: list[dict[str, float]]) -> None:
+    for row in rows:
+        for name, value in row.items():
+            if not np.isfinite(value):
+                raise InputError(
+                    f"the training diverged: {name} is {value} after update {row['update']:.0f}; try a lower agent.learning_rate "
+                    "or agent.max_gradient_norm"
+                )
+
+
+@contextlib.contextmanager
+def _progress(env_steps: int, console: Console) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
+    bar = Progress(
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("env steps, {task.fields[rate]:,.0f}/s, validation {task.fields[score]}"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+    with bar:
+        task = bar.add_task("training", total=env_steps, rate=0.0, score="-")
+        began, start = time.perf_counter(), [0]
+
+        def advance(done: int, figures: Mapping[str, float]) -> None:
+            if not figures:
+                start[0] = done
+            rate = (done - start[0]) / max(time.perf_counter() - began, 1e-9)
+            score = f"{figures['score']:.3g}" if figures else "-"
+            bar.update(task, completed=done, rate=rate, score=score)
+
+        yield advance
