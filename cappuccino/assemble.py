@@ -1,4 +1,4 @@
-"""From configuration to objects: bars, market, parameters. The one place where names in `conf/` meet the code they choose."""
+"""From configuration to the objects of a training: market, environment, parameters, network."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 
 from cappuccino.agents.networks import NetworkShape
 from cappuccino.agents.ppo import PPOParams, PPOShape
-from cappuccino.bars import BarTable
-from cappuccino.config.groups import AlpacaData, CostsConfig, DataConfig, EnvConfig, FilesData, NetworkConfig, SyntheticData
+from cappuccino.config.groups import CostsConfig, DataConfig, EnvConfig, NetworkConfig
 from cappuccino.config.roots import TrainConfig
 from cappuccino.env import Costs, Environment, EnvParams, RewardWeights
 from cappuccino.evaluation.splits import Holdout, holdout
@@ -19,38 +17,8 @@ from cappuccino.features.normaliser import Normaliser, fit_normaliser
 from cappuccino.features.registry import FeatureSet
 from cappuccino.market import Market, MarketSpec, build_market
 from cappuccino.plan import OrderRules
+from cappuccino.sources import load_bars
 from cappuccino.training.learner import TrainParams
-
-
-def load_bars(data: DataConfig) -> BarTable:
-    """The bars that a `data` group describes. Raises InputError for whatever is wrong with them."""
-    if isinstance(data, SyntheticData):
-        from cappuccino.bars.synthetic import synthetic_bars
-
-        assert data.assets is not None and data.start_seconds is not None
-        return synthetic_bars(
-            data.kind,
-            assets=data.assets,
-            bars=data.bars,
-            bar_seconds=data.bar_seconds,
-            seed=data.seed,
-            start=data.start_seconds,
-        )
-    from cappuccino.bars.files import read_files
-
-    assert isinstance(data, FilesData | AlpacaData)
-    if isinstance(data, AlpacaData):
-        fetch_into_store(data)
-    return read_files(
-        data.path,
-        assets=data.assets,
-        bar_seconds=data.bar_seconds,
-        max_hole_bars=data.max_hole_bars,
-        start=data.start_seconds,
-        stop=data.end_seconds,
-        venue=data.venue if isinstance(data, FilesData) else None,
-        quote=data.quote if isinstance(data, FilesData) else None,
-    )
 
 
 class Data(NamedTuple):
@@ -128,13 +96,3 @@ def train_params(config: TrainConfig, assets: tuple[str, ...], updates: int) -> 
 
 def ppo_shape(config: TrainConfig) -> PPOShape:
     return PPOShape(epochs=config.agent.epochs, minibatches=config.agent.minibatches)
-
-
-def hidden_drift(data: DataConfig) -> Float[np.ndarray, "T A"] | None:
-    """The drift that a planted market hides; None for any other."""
-    if not (isinstance(data, SyntheticData) and data.kind == "planted"):
-        return None
-    from cappuccino.bars.synthetic import planted_drift
-
-    assert data.assets is not None
-    return planted_drift(assets=data.assets, bars=data.bars, seed=data.seed)

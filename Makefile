@@ -1,0 +1,87 @@
+# make demo    set up, train on a synthetic market, backtest, export, paper-trade; no network needed once installed
+# make test    set up and run the whole test suite
+# make lint    ruff and pyright
+# make proof NAME   one of the long proofs in experiments/proofs
+# make wheels  fill a folder (WHEELS=wheels) from which `make demo WHEELS=folder` installs without network
+#
+# PYTHON=... chooses the interpreter, WORKERS=... how many test processes run at once.
+
+SHELL := /bin/bash
+WORKERS ?= 2
+PIP := .venv/bin/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --no-compile --constraint constraints.txt $(if $(WHEELS),--no-index --find-links "$(abspath $(WHEELS))")
+REQUIREMENTS := pyproject.toml constraints.txt
+
+.PHONY: demo test lint proof wheels setup setup-dev clean
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:
+	@sed -n 's/^# //p;/^$$/q' Makefile
+
+demo: setup
+	@.venv/bin/python experiments/demo.py
+
+test: setup-dev
+	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile
+
+lint: setup-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/pyright
+
+setup: .venv/installed
+setup-dev: .venv/installed-dev
+
+.venv/installed: $(REQUIREMENTS) | .venv/bin/python
+	@echo "installing into .venv ($$(.venv/bin/python --version)); once, a few minutes"
+	@$(INSTALL) --editable .
+	@touch $@
+
+.venv/installed-dev: $(REQUIREMENTS) | .venv/bin/python
+	@echo "installing into .venv ($$(.venv/bin/python --version)), tools for development included; once, a few minutes"
+	@$(INSTALL) --editable '.[dev]'
+	@touch .venv/installed $@
+
+# The first that runs and is tested with, then a newer python3. A shim that is there need not run.
+.venv/bin/python:
+	@for python in $(PYTHON) $(if $(PYTHON),,python3 python3.13 python3.12 python3.11 python3); do \
+		version=$$($$python -c 'import sys; print(*sys.version_info[:2], sep=".")' 2>/dev/null) || continue; \
+		found="$$found $$python ($$version)"; \
+		case $$version in \
+			3.11|3.12|3.13) chosen=$$python; break;; \
+			3.1[4-9]|3.[2-9]?) newer=$$python;; \
+		esac; \
+	done; \
+	chosen=$${chosen:-$$newer}; \
+	if [ -z "$$chosen" ]; then \
+		echo "Python 3.11 or newer is needed; found:$${found:- none}. Install one, or name it: make PYTHON=/path/to/python3" >&2; \
+		exit 2; \
+	fi; \
+	$$chosen -m venv .venv
+
+# Everything that an installation takes, what builds included, for the Python that .venv has.
+wheels: WHEELS_FOLDER := $(or $(WHEELS),wheels)
+wheels: .venv/bin/python
+	$(PIP) wheel --quiet --constraint constraints.txt --wheel-dir "$(WHEELS_FOLDER)" '.[dev]' hatchling editables
+	@rm -f "$(WHEELS_FOLDER)"/cappuccino-*.whl
+	@echo "$(WHEELS_FOLDER) has $$(ls "$(WHEELS_FOLDER)" | wc -l) wheels for $$(.venv/bin/python --version); elsewhere: make demo WHEELS=$(WHEELS_FOLDER)"
+
+# `make proof kills` and `make proof NAME=kills` are the same.
+ifeq (proof,$(firstword $(MAKECMDGOALS)))
+NAME ?= $(word 2,$(MAKECMDGOALS))
+ifneq (,$(word 2,$(MAKECMDGOALS)))
+.PHONY: $(word 2,$(MAKECMDGOALS))
+$(word 2,$(MAKECMDGOALS)): proof
+	@:
+endif
+endif
+proof: setup-dev
+	@if [ ! -f "experiments/proofs/$(NAME).py" ]; then \
+		echo "proof is '$(NAME)'; it must be one of: $$(cd experiments/proofs 2>/dev/null && ls *.py 2>/dev/null | sed 's/\.py$$//' | xargs)" >&2; \
+		exit 2; \
+	fi
+	.venv/bin/python experiments/record.py $(NAME) $(ARGS)
+
+clean:
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis

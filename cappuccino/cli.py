@@ -1,0 +1,168 @@
+"""The command line: `cappuccino <command> [Hydra flags] [key=value ...]`.
+
+Exit codes: 0; 1 for a defect of ours, with its traceback; 2 for what the user can mend, 3 where a trader refuses to go on, each
+with one line on stderr; 130 when interrupted. Only the standard library is imported until a command runs, so that help is fast.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
+
+from cappuccino.errors import InputError, Refusal
+from cappuccino.help import ACTIONS, COMMANDS, command_help, overview
+
+INPUT_ERROR, REFUSED, INTERRUPTED = 2, 3, 130
+
+
+class _Stop(BaseException):
+    """Carries a command's exception through Hydra, which would log it, go on with the next job, or cut its traceback."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__()
+        self.cause = cause
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code. `argv` is the command line without the program's name."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = " ".join(["cappuccino", *words[:1]]) if words[:1] and words[0] in COMMANDS else "cappuccino"
+    try:
+        return _run(words)
+    except InputError as error:
+        return _complain(name, error, INPUT_ERROR)
+    except Refusal as error:
+        return _complain(name, error, REFUSED)
+    except KeyboardInterrupt:
+        return _complain(name, "interrupted", INTERRUPTED)
+
+
+def train_main() -> int:
+    """`python train.py ...` is `cappuccino train ...`."""
+    return main(["train", *sys.argv[1:]])
+
+
+def _complain(name: str, message: object, code: int) -> int:
+    print(f"{name}: {' '.join(str(message).split())}", file=sys.stderr)
+    return code
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    command, *rest = words
+    if command not in COMMANDS:
+        raise InputError(f"unknown command {command!r}; it must be one of {', '.join(COMMANDS)}")
+    if "-h" in rest or "--help" in rest:
+        print(command_help(command))
+        return 0
+    rest = _with_action(command, rest)
+    _run_hydra(command, rest)
+    return 0
+
+
+def _with_action(command: str, words: list[str]) -> list[str]:
+    """`data fetch ...` as Hydra reads it: `data action=fetch ...`."""
+    actions = ACTIONS.get(command, ())
+    if not actions or any(word.startswith("--") and word not in ("--run", "--multirun") for word in words):
+        return words
+    given = [word for word in words if word in actions]
+    if len(given) != 1:
+        raise InputError(f"say what to do: cappuccino {command} {'|'.join(actions)}")
+    return [f"action={word}" if word == given[0] else word for word in words]
+
+
+def _run_hydra(command: str, words: list[str]) -> None:
+    from hydra._internal.utils import _run_hydra as run_hydra
+    from hydra._internal.utils import get_args_parser
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from cappuccino.config.composition import conf_dir, explain, register
+
+    parser = get_args_parser()
+    parser.prog = f"cappuccino {command}"
+    parser.error = _reject  # argparse would print its usage and exit
+    args = parser.parse_intermixed_args(words)
+    register()
+    with _full_errors():
+        try:
+            run_hydra(
+                args=args,
+                args_parser=parser,
+                task_function=_job(command),
+                config_path=str(conf_dir()),
+                config_name=command,
+            )
+        except _Stop as stop:
+            raise stop.cause from None
+        except (HydraException, OmegaConfBaseException, AssertionError, ValueError) as error:
+            raise InputError(explain(error, command)) from error
+
+
+def _reject(message: str) -> NoReturn:
+    raise InputError(f"{message}; --hydra-help lists the flags")
+
+
+def _job(command: str) -> Callable[[Any], None]:
+    """What Hydra calls for every job: checks the configuration and runs the command on it."""
+
+    def job(composed: Any) -> None:
+        folder = _output_folder()
+        try:
+            config = _config_of_job(composed, folder)
+            importlib.import_module(f"cappuccino.commands.{command}").run(config)
+        except (InputError, Refusal) as error:
+            _remove_if_empty(folder)
+            raise _Stop(error) from None
+        except BaseException as error:
+            raise _Stop(error) from None
+
+    return job
+
+
+def _config_of_job(composed: Any, folder: pathlib.Path) -> Any:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from cappuccino.config.composition import to_config
+
+    if HydraConfig.get().mode is RunMode.MULTIRUN and "name" in composed:
+        composed.name = folder.relative_to(pathlib.Path(composed.runs_dir).absolute()).as_posix()
+    return to_config(composed)
+
+
+def _output_folder() -> pathlib.Path:
+    from hydra.core.hydra_config import HydraConfig
+
+    return pathlib.Path(HydraConfig.get().runtime.output_dir)
+
+
+def _remove_if_empty(folder: pathlib.Path) -> None:
+    """Hydra makes a job's folder, and a sweep's with a file in it, before the job has looked at its input; alone they say nothing."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+    sweep = folder.parent / "multirun.yaml"
+    if sweep.is_file() and list(folder.parent.iterdir()) == [sweep]:
+        sweep.unlink()
+        folder.parent.rmdir()
+
+
+@contextlib.contextmanager
+def _full_errors() -> Iterator[None]:
+    """Inside, Hydra raises its exceptions instead of printing them and leaving with exit code 1."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before

@@ -1,0 +1,119 @@
+"""`cappuccino train`: bars to a trained policy, with checkpoints, logs, and a report on the validation span."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from rich.console import Console
+
+from cappuccino.assemble import Data, environment, load_market, network_shape, normaliser_of, ppo_shape, train_params
+from cappuccino.commands.backtest import assess
+from cappuccino.config.roots import TrainConfig
+from cappuccino.env import EnvParams
+from cappuccino.evaluation.backtest import backtest_span, policy_strategy
+from cappuccino.evaluation.metrics import measure
+from cappuccino.evaluation.splits import iso
+from cappuccino.training.device import select_device
+from cappuccino.training.learner import Learner
+from cappuccino.training.loop import Schedule, Validate, resume, train
+from cappuccino.training.metrics_log import MetricsLog
+from cappuccino.training.run import Run, config_hash, fresh_policy
+
+
+def run(config: TrainConfig) -> None:
+    """Train, choose the checkpoint that is best on the validation span, and report on that span."""
+    console = Console()
+    console.print(f"device      {select_device(config.device)}")
+    data = load_market(config.data, tuple(config.features.names), config.network.lookback)
+    _describe(data, console)
+    starts = data.spec.start_rows(
+        data.spans.train.start, data.spans.train.stop, config.network.lookback, config.env.episode_bars
+    )
+    shape = network_shape(config.network, data.spec)
+    untrained = fresh_policy(config, shape, normaliser_of(data, config.network.clip))
+    graph, weights, frozen = nnx.split(untrained, nnx.Param, ...)
+    learner = Learner(graph, config.network.lookback, environment(config.env), ppo_shape(config), config.training.rollout_steps)
+    per_update = learner.env_steps_per_update
+    schedule = Schedule.covering(config.training.env_steps, per_update, config.training.updates_per_chunk)
+    params = train_params(config, data.spec.assets, schedule.updates)
+    starts = jnp.asarray(starts, jnp.int32)
+    state = learner.init(weights, data.market, starts, params, key=jax.random.fold_in(jax.random.key(config.seed), 1))
+
+    folder = Run.create(config)
+    identity = {
+        "market fingerprint": data.spec.fingerprint,
+        "configuration hash": config_hash(config),
+        "assets": list(data.spec.assets),
+    }
+    console.print(
+        f"run         {folder.folder}: {schedule.updates} updates of {per_update:,} env steps, "
+        f"{schedule.updates * per_update:,} in all, in chunks of {schedule.chunk}"
+    )
+    with folder.checkpoints() as checkpoints:
+        if config.resume:
+            state = resume(state, frozen, checkpoints, identity)
+            console.print(f"resumed     after update {int(state.update)}")
+        with MetricsLog(folder.folder, int(state.update)) as log:
+            outcome = train(
+                learner,
+                state,
+                frozen,
+                data.market,
+                starts,
+                params,
+                schedule=schedule,
+                validate=_validator(graph, frozen, data, config.network.lookback, params.env),
+                checkpoints=checkpoints,
+                log=log,
+                meta=identity,
+                console=console,
+            )
+    console.print(
+        f"trained     {outcome.env_steps:,} env steps; {outcome.env_steps_per_second:,.0f}/s over {outcome.train_seconds:.1f} s "
+        f"after {outcome.compile_seconds:.1f} s of compilation"
+    )
+    best = folder.best()
+    notes = (
+        f"The agent is checkpoint {best.update} of {schedule.updates}, the best on this span: its figures here flatter it. "
+        f"For bars that no choice was made on: cappuccino backtest run={folder.folder} span=test",
+    )
+    assess(
+        folder,
+        data,
+        folder.policy(best, shape),
+        untrained,
+        data.spans.valid,
+        config.costs,
+        config.data,
+        "report.html",
+        "summary.json",
+        notes,
+        console,
+    )
+
+
+def _describe(data: Data, console: Console) -> None:
+    spec = data.spec
+    console.print(
+        f"market      {len(spec.timestamps):,} bars of {', '.join(spec.assets)} from {spec.origin.venue} "
+        f"({spec.origin.source}), {len(spec.feature_names)} features each, warm-up {spec.warmup} bars"
+    )
+    for span in data.spans:
+        first, last = (iso(spec.timestamps[row]) for row in (span.start, span.stop - 1))
+        console.print(f"{span.name:<11} {first} to {last}, {span.stop - span.start:,} bars")
+
+
+def _validator(graph: nnx.GraphDef, frozen: nnx.State, data: Data, lookback: int, params: EnvParams) -> Validate:
+    """Backtests weights on the validation span; the score is log growth per bar, after costs."""
+
+    def validate(weights: nnx.State) -> Mapping[str, float]:
+        strategy = policy_strategy(nnx.merge(graph, weights, frozen), lookback)
+        path = backtest_span(strategy, data.market, data.spec, data.spans.valid, lookback, params)
+        figures = measure(path, None)
+        chosen = {name: figures[name] for name in ("mean_log_growth", "turnover", "exposure", "sharpe")}
+        return {"score": chosen["mean_log_growth"] or 0.0} | {k: v for k, v in chosen.items() if v is not None}
+
+    return validate

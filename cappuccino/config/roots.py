@@ -1,0 +1,150 @@
+"""One class for each command's whole configuration; `conf/<command>.yaml` says what it is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from cappuccino.config.checks import check_choice, check_ranges, check_rising_dates, unix_seconds
+from cappuccino.config.groups import (
+    CLOCK_NAMES,
+    AgentConfig,
+    BrokerConfig,
+    CostsConfig,
+    DataConfig,
+    EnvConfig,
+    FeaturesConfig,
+    NetworkConfig,
+    TraderConfig,
+    TrainingConfig,
+    check_name,
+)
+from cappuccino.errors import InputError
+
+DEVICES = ("auto", "cpu", "cuda")
+SPANS = ("train", "valid", "test")
+
+
+@dataclasses.dataclass
+class TrainConfig:
+    """`cappuccino train`. `experiment` is empty: an experiment sets what the other groups hold."""
+
+    data: DataConfig
+    features: FeaturesConfig
+    costs: CostsConfig
+    env: EnvConfig
+    network: NetworkConfig
+    agent: AgentConfig
+    training: TrainingConfig
+    seed: int
+    device: str
+    runs_dir: str
+    name: str
+    resume: bool
+
+    def __post_init__(self) -> None:
+        check_choice("device", self.device, DEVICES)
+        check_ranges("", self, seed="[0, 4294967295]")
+        check_name("name", self.name)
+        if self.env.episode_bars % self.training.rollout_steps:
+            raise InputError(
+                f"env.episode_bars is {self.env.episode_bars}; it must be a multiple of training.rollout_steps, "
+                f"{self.training.rollout_steps}"
+            )
+        ticks = self.env.clocks * self.training.rollout_steps
+        if ticks % self.agent.minibatches:
+            raise InputError(
+                f"agent.minibatches is {self.agent.minibatches}; it must divide env.clocks x training.rollout_steps, {ticks}"
+            )
+        update = ticks * self.env.accounts
+        if self.training.env_steps < update:
+            raise InputError(
+                f"training.env_steps is {self.training.env_steps}; one update takes {update} (env.clocks x env.accounts x "
+                f"training.rollout_steps), so it must be at least that"
+            )
+
+
+@dataclasses.dataclass
+class BacktestConfig:
+    """`cappuccino backtest`. `data` and `costs` are the run's own where they are None."""
+
+    run: str
+    span: str
+    data: DataConfig | None
+    costs: CostsConfig | None
+    device: str
+    runs_dir: str
+
+    def __post_init__(self) -> None:
+        check_choice("span", self.span, SPANS)
+        check_choice("device", self.device, DEVICES)
+
+
+@dataclasses.dataclass
+class ExportConfig:
+    """`cappuccino export`. `out` is the run's folder `artifact` where it is None."""
+
+    run: str
+    out: str | None
+    runs_dir: str
+
+
+@dataclasses.dataclass
+class ExchangeCommandConfig:
+    """`cappuccino exchange`."""
+
+    data: DataConfig
+    costs: CostsConfig
+    host: str
+    port: int
+    clock: str
+    speed: float
+    start: str | None
+    capital: float
+    runs_dir: str
+
+    def __post_init__(self) -> None:
+        check_choice("clock", self.clock, CLOCK_NAMES)
+        check_ranges("", self, port="[0, 65535]", speed="(0, inf)", capital="(0, inf)")
+        check_rising_dates("", self, "start")
+
+    @property
+    def start_seconds(self) -> int | None:
+        return None if self.start is None else unix_seconds("start", self.start)
+
+
+@dataclasses.dataclass
+class TradeCommandConfig:
+    """`cappuccino trade`. `data` and `costs` are the local exchange's, those the artifact was trained with where None."""
+
+    artifact: str
+    broker: BrokerConfig
+    data: DataConfig | None
+    costs: CostsConfig | None
+    trade: TraderConfig
+    runs_dir: str
+
+
+@dataclasses.dataclass
+class DataCommandConfig:
+    """`cappuccino data fetch` and `cappuccino data inspect`. `out` takes the report of `inspect`."""
+
+    action: str
+    data: DataConfig
+    out: str | None
+    runs_dir: str
+
+    def __post_init__(self) -> None:
+        check_choice("action", self.action, ("fetch", "inspect"))
+        if self.action == "fetch" and self.data.source != "alpaca":
+            raise InputError(f"data.source is {self.data.source!r}; only data=alpaca can be fetched")
+
+
+ROOTS: dict[str, type[Any]] = {
+    "train": TrainConfig,
+    "backtest": BacktestConfig,
+    "export": ExportConfig,
+    "exchange": ExchangeCommandConfig,
+    "trade": TradeCommandConfig,
+    "data": DataCommandConfig,
+}

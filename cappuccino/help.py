@@ -1,0 +1,163 @@
+"""What `--help` says. Plain text, so that it answers without importing anything."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Help(NamedTuple):
+    """summary: one line for the overview. text: what the command does. examples: one a line. keys: what is set most often."""
+
+    summary: str
+    text: str
+    examples: tuple[str, ...]
+    keys: tuple[tuple[str, str], ...]
+
+
+ACTIONS: dict[str, tuple[str, ...]] = {"data": ("fetch", "inspect")}
+"""Commands that take a second word."""
+
+_DATA_KEYS = (
+    ("data=synthetic|files|alpaca", "where the bars come from"),
+    ("data.path=FOLDER", "of data=files: a file, a folder or a glob pattern; of data=alpaca: the store"),
+    ("data.assets=[BTC,ETH]", "base symbols, in this order"),
+)
+_RUN_KEYS = (("run=NAME", "a run's folder, its name below runs/, or latest"),)
+
+COMMANDS: dict[str, Help] = {
+    "data": Help(
+        "fetch bars from Alpaca, or inspect the bars of any source",
+        "`fetch` downloads bars from Alpaca's crypto data API (no keys needed) into a store, resumes where it stopped and appends\n"
+        "what is new. `inspect` prints a table on the bars of any source and writes a plot: coverage, gaps, duplicates, restated\n"
+        "bars, zero volume, the order of open, high, low and close, outliers.",
+        (
+            "cappuccino data fetch data.assets=[BTC,ETH] data.start=2023-01-01",
+            "cappuccino data inspect data=files data.path=bars/binance_1h",
+        ),
+        (*_DATA_KEYS, ("data.bar=1h", "length of a bar"), ("out=FILE", "where `inspect` writes its report")),
+    ),
+    "train": Help(
+        "train a policy and backtest it on the validation span",
+        "Reads bars, trains a policy with PPO in one compiled program, and writes checkpoints, logs, a report and a summary to\n"
+        "runs/<name>/.",
+        (
+            "cappuccino train data=files data.path=bars/binance_1h training.env_steps=2000000",
+            "cappuccino train experiment=planted network=per_asset",
+            "cappuccino train -m seed=0,1,2",
+            "cappuccino train name=first resume=true",
+        ),
+        (
+            *_DATA_KEYS,
+            ("features=default|price_only", "what the policy sees of the bars"),
+            ("costs=alpaca|free", "fees, spread, slippage and the venue's rules"),
+            ("network=mlp|per_asset", "the policy's network"),
+            ("network.lookback=24", "bars that the policy sees"),
+            ("agent.learning_rate=3e-4", "and agent.gamma, gae_lambda, clip, entropy, ..."),
+            ("env.clocks=64 env.accounts=16", "simulated accounts: clocks times accounts"),
+            ("training.env_steps=2000000", "length of the training"),
+            ("seed=0", "of everything random"),
+            ("device=auto|cpu|cuda", "what to train on"),
+            ("name=NAME resume=true", "the run's folder; continue it"),
+        ),
+    ),
+    "backtest": Help(
+        "run a trained policy over a span of bars",
+        "Takes the checkpoint of a run that was best on the validation span, trades it over a span of the run's bars (or of others)\n"
+        "without randomness, and writes report and summary beside the run's own.",
+        ("cappuccino backtest run=latest span=test", "cappuccino backtest run=first costs=free"),
+        (
+            *_RUN_KEYS,
+            ("span=train|valid|test", "which part of the bars"),
+            ("data=... costs=...", "others than the run's own"),
+        ),
+    ),
+    "export": Help(
+        "turn a run's best checkpoint into an artifact that trades without JAX",
+        "Writes the whole decision graph of the checkpoint that was best on the validation span as ONNX, with a manifest that says\n"
+        "what it needs and where it comes from.",
+        ("cappuccino export run=latest", "cappuccino export run=first out=artifacts/first"),
+        (*_RUN_KEYS, ("out=FOLDER", "where to; runs/<name>/artifact otherwise")),
+    ),
+    "exchange": Help(
+        "serve bars as an exchange that speaks Alpaca's API",
+        "A local exchange on recorded or synthetic bars, which unmodified alpaca-py talks to: account, orders, positions, clock,\n"
+        "bars and quotes. Needs no keys.",
+        (
+            "cappuccino exchange data=files data.path=bars/binance_1h start=2023-10-01",
+            "cappuccino exchange clock=accelerated speed=3600 port=8765",
+        ),
+        (
+            *_DATA_KEYS,
+            ("clock=stepped|accelerated|real", "how its time moves"),
+            ("start=2023-10-01", "exchange time at which it opens"),
+            ("capital=100000", "cash of its account"),
+        ),
+    ),
+    "trade": Help(
+        "trade an artifact on Alpaca's paper service or the local exchange",
+        "At each bar's close: fetches the bars, computes the features, runs the artifact, plans and sends market orders, follows\n"
+        "them to their end and records everything in runs/traders/<name>/. Stopped and started again, it goes on where it was.\n"
+        "Keys of broker=alpaca are read from APCA_API_KEY_ID and APCA_API_SECRET_KEY.",
+        (
+            "cappuccino trade artifact=runs/first/artifact broker=local data=files data.path=bars/binance_1h trade.bars=168",
+            "cappuccino trade artifact=runs/first/artifact broker=alpaca trade.name=paper trade.dry_run=true",
+        ),
+        (
+            ("artifact=FOLDER", "what to trade"),
+            ("broker=local|alpaca", "where"),
+            ("trade.name=NAME", "the trader's folder"),
+            ("trade.capital=100000", "dollars it may use"),
+            ("trade.dry_run=true", "print the plan, send nothing"),
+            ("trade.bars=168", "stop after so many bars"),
+        ),
+    ),
+}
+
+_EXIT_CODES = "Exit codes: 0 done, 2 something to mend in what was given, 3 a trader refuses to go on, 130 interrupted, 1 a defect."
+_HYDRA = (
+    "Hydra's flags work too: --cfg job prints the whole configuration, -m sweeps over comma-separated values,\n"
+    "--config-dir adds a folder of your own configuration, --hydra-help lists the rest."
+)
+
+
+def overview() -> str:
+    """Help of `cappuccino` itself."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {entry.summary}" for name, entry in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: cappuccino COMMAND [flags] [key=value ...]",
+            "",
+            "Trains trading policies on bars of crypto spot markets and trades them on paper.",
+            "",
+            *lines,
+            "",
+            "Example: cappuccino train data=files data.path=bars/binance_1h",
+            "`cappuccino COMMAND --help` says more.",
+            "",
+            _EXIT_CODES,
+        ]
+    )
+
+
+def command_help(command: str) -> str:
+    """Help of one command."""
+    entry = COMMANDS[command]
+    word = f" {'|'.join(ACTIONS[command])}" if command in ACTIONS else ""
+    width = max(len(key) for key, _ in entry.keys)
+    return "\n".join(
+        [
+            f"usage: cappuccino {command}{word} [flags] [key=value ...]",
+            "",
+            entry.text,
+            "",
+            "Examples:",
+            *(f"  {example}" for example in entry.examples),
+            "",
+            "Often set:",
+            *(f"  {key:<{width}}  {meaning}" for key, meaning in entry.keys),
+            "",
+            _HYDRA,
+            _EXIT_CODES,
+        ]
+    )

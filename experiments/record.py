@@ -1,0 +1,63 @@
+"""Run a proof and keep what it printed: `python experiments/record.py NAME [ARGUMENTS]` (or `make proof NAME`).
+
+The proof is `experiments/proofs/NAME.py`; its output goes to the terminal and, below a head with command, commit and machine, to
+`experiments/proofs/NAME.txt`. The exit code is the proof's.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+PROOFS = ROOT / "experiments" / "proofs"
+
+
+def head(name: str, arguments: list[str]) -> str:
+    """What was run, on what."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    changed = [line[3:] for line in git("status", "--porcelain").splitlines() if not line.endswith(f"{name}.txt")]
+    state = f" with uncommitted changes in {', '.join(changed)}" if changed else ""
+    processor = next(
+        (line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
+        platform.processor(),
+    )
+    return (
+        f"command  make proof {' '.join([name, *arguments])}\n"
+        f"commit   {git('rev-parse', '--short=12', 'HEAD')}{state}\n"
+        f"machine  {os.cpu_count()} cores of {processor}, {platform.system()}, Python {platform.python_version()}\n"
+        f"begun    {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC\n"
+    )
+
+
+def main(name: str, *arguments: str) -> int:
+    """Run and record; the proof's exit code."""
+    script = PROOFS / f"{name}.py"
+    if not script.is_file():
+        known = ", ".join(sorted(path.stem for path in PROOFS.glob("*.py")))
+        print(f"there is no proof {name!r}; there are {known}", file=sys.stderr)
+        return 2
+    lines = [head(name, list(arguments)), "\n"]
+    print("".join(lines), end="", flush=True)
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "120"}
+    with subprocess.Popen(
+        [sys.executable, str(script), *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment
+    ) as proof:
+        assert proof.stdout is not None
+        for line in proof.stdout:
+            print(line, end="", flush=True)
+            lines.append(line)
+    lines.append(f"\nexit code {proof.returncode}\n")
+    (PROOFS / f"{name}.txt").write_text("".join(lines))
+    return proof.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,34 @@
+"""Strict JAX, shapes checked at run time, and where the shared bars are."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
+
+import hypothesis
+import jax
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# From here on every annotation in the package is checked when it is called.
+install_import_hook("cappuccino", "typechecking.check")
+
+hypothesis.settings.register_profile("suite", deadline=None, derandomize="CI" in os.environ, print_blob=True)
+hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> pathlib.Path:
+    """The folder of real bars beside the repository; a test that asks for it is skipped where there is none."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no real bars: {SHARED_DATA} is not there")
+    return SHARED_DATA
