@@ -1,0 +1,200 @@
+"""One account at the exchange: cash, holdings and orders, matched in exact decimals.
+
+A fill takes its fee out of what it receives: base of a buy, quote of a sell. Cash and holdings never go below zero, because an
+order is refused, with Alpaca's status and code, before it could take them there. Nothing here knows of time or the network:
+stamps (nanoseconds) and books come with each call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from cappuccino.broker.exchange.arithmetic import QUANTUM, exact, exactly, plain
+from cappuccino.broker.exchange.config import ExchangeConfig
+from cappuccino.broker.exchange.market import BookTop
+from cappuccino.broker.exchange.orders import Fill, Holding, LedgerOrder, Ticket
+from cappuccino.broker.exchange.refusals import Refused, check_wording, insufficient_balance, validation
+from cappuccino.broker.protocol import Side
+from cappuccino.errors import InputError
+
+
+class Ledger:
+    """The account. `new_id` makes ids of orders and fills.
+
+    Raises InputError if `config` names an asset that is not traded. A refused order leaves no trace, not even of its id.
+    """
+
+    def __init__(self, config: ExchangeConfig, assets: tuple[str, ...], new_id: Callable[[], str]) -> None:
+        self.config = config
+        self.assets = assets
+        self.cash = exact(config.cash)
+        self.holdings: dict[str, Holding] = {asset: Holding() for asset in assets}
+        for asset in (*config.holdings, *config.increments):
+            if asset not in assets:
+                raise InputError(f"the exchange has no {asset}; it trades {', '.join(assets)}")
+        for asset, text in config.holdings.items():
+            self.holdings[asset] = Holding(exact(text))
+        self.orders: dict[str, LedgerOrder] = {}
+        self.fills: list[Fill] = []
+        self._by_client_id: dict[str, LedgerOrder] = {}
+        self._resting: dict[str, LedgerOrder] = {}
+        self._new_id = new_id
+
+    def by_client_id(self, client_order_id: str) -> LedgerOrder | None:
+        """The order with this id, whatever became of it."""
+        return self._by_client_id.get(client_order_id)
+
+    @exactly
+    def held_cash(self) -> Decimal:
+        """What open buys reserve."""
+        return sum((self._cost(o.size - o.filled, o.ticket.limit_price) for o in self._open("buy")), Decimal(0))
+
+    @exactly
+    def held(self, asset: str) -> Decimal:
+        """What open sells of `asset` reserve."""
+        return sum((o.size - o.filled for o in self._open("sell") if o.ticket.asset == asset), Decimal(0))
+
+    @exactly
+    def available(self, asset: str) -> Decimal:
+        """What of a holding can be sold."""
+        return self.holdings[asset].quantity - self.held(asset)
+
+    @exactly
+    def buying_power(self) -> Decimal:
+        """Cash that no open buy reserves."""
+        return self.cash - self.held_cash()
+
+    @exactly
+    def equity(self, marks: Mapping[str, Decimal]) -> Decimal:
+        """Cash and holdings at `marks`."""
+        return self.cash + sum((h.quantity * marks[a] for a, h in self.holdings.items() if h.quantity), Decimal(0))
+
+    @exactly
+    def submit(self, ticket: Ticket, book: BookTop | None, stamp: int, *, is_closing: bool = False) -> LedgerOrder:
+        """Check an order, store it, and fill what can be filled at once.
+
+        `is_closing`: the sale of a whole holding, which need not be a multiple of the increment. Raises Refused.
+        """
+        size = self._checked(ticket, book, is_closing=is_closing)
+        assert book is not None
+        order = LedgerOrder(self._new_id(), ticket, size, submitted=stamp, updated=stamp)
+        self.orders[order.id] = order
+        self._by_client_id[ticket.client_order_id] = order
+        self._resting[order.id] = order
+        self._match(order, book, stamp)
+        if order.is_open and ticket.time_in_force == "ioc":
+            self._end(order, stamp)
+        return order
+
+    @exactly
+    def match(self, books: Mapping[str, BookTop], stamp: int) -> None:
+        """Fill resting orders that `books` make marketable, the oldest first."""
+        for order in list(self._resting.values()):
+            if order.ticket.asset in books:
+                self._match(order, books[order.ticket.asset], stamp)
+
+    def cancel(self, order_id: str, stamp: int) -> LedgerOrder:
+        """Cancel an open order. Raises Refused: 404 if there is none of this id, 422 if it is over."""
+        order = self.orders.get(order_id)
+        if order is None:
+            raise Refused(404, 40410000, f"order not found for {order_id}")
+        if not order.is_open:
+            raise Refused(422, 42210000, f'order is already in "{order.status}" state')
+        self._end(order, stamp)
+        return order
+
+    def _open(self, side: Side) -> list[LedgerOrder]:
+        return [order for order in self._resting.values() if order.ticket.side == side]
+
+    @exactly
+    def _cost(self, quantity: Decimal, price: Decimal | None) -> Decimal:
+        return Decimal(0) if price is None else quantity * price * (1 + exact(self.config.buying_power_margin))
+
+    def _fill_price(self, ticket: Ticket, book: BookTop) -> Decimal:
+        """The mid that the book was made from, moved by half-spread and slippage together; never beyond the limit."""
+        mid = (book.bid + book.ask) / 2
+        move = self.config.half_spread + self.config.slippage
+        if ticket.side == "buy":
+            price = mid * (1 + move)
+            return price if ticket.limit_price is None else min(price, ticket.limit_price)
+        price = mid * (1 - move)
+        return price if ticket.limit_price is None else max(price, ticket.limit_price)
+
+    def _checked(self, ticket: Ticket, book: BookTop | None, *, is_closing: bool) -> Decimal:
+        """The quantity to fill."""
+        config = self.config
+        check_wording(ticket, self.assets)
+        if ticket.client_order_id in self._by_client_id:
+            raise validation("client_order_id must be unique", 40010001)
+        if book is None:
+            raise Refused(422, 40310000, f"asset {ticket.asset}/USD is not tradable now: no bar at this time")
+        price = self._fill_price(ticket, book)
+        limit = ticket.limit_price
+        increment = config.increment(ticket.asset)
+        if ticket.quantity is not None:
+            size = ticket.quantity
+            if increment > 0 and size % increment != 0 and not is_closing:
+                raise validation(f"qty must be a multiple of {plain(increment)}, got {plain(size)}")
+        else:
+            assert ticket.notional is not None
+            step = increment if increment > 0 else QUANTUM
+            size = ticket.notional / (limit if limit is not None else price) // step * step
+        if size <= 0:
+            raise validation("qty must be > 0", 40010001)
+        touch = book.ask if ticket.side == "buy" else book.bid
+        worth = ticket.notional if ticket.notional is not None else size * (limit if limit is not None else touch)
+        if worth < exact(config.min_notional):
+            raise Refused(403, 40310000, f"cost basis must be >= minimal amount of order {plain(exact(config.min_notional))}")
+        if worth > exact(config.max_notional):
+            raise Refused(403, 40310000, f"cost basis must be <= maximal amount of order {plain(exact(config.max_notional))}")
+        if ticket.side == "sell":
+            available = self.available(ticket.asset)
+            if size > available:
+                raise insufficient_balance(ticket.asset, size, available, self.holdings[ticket.asset].quantity)
+            return size
+        cost = self._cost(size, limit if limit is not None else price)
+        if cost > self.buying_power():
+            more = {"buying_power": plain(self.buying_power()), "cost_basis": plain(cost)}
+            raise Refused(403, 40310000, "insufficient buying power", more)
+        return size
+
+    def _match(self, order: LedgerOrder, book: BookTop, stamp: int) -> None:
+        ticket, limit = order.ticket, order.ticket.limit_price
+        is_buy = ticket.side == "buy"
+        if limit is not None and (book.ask > limit if is_buy else book.bid < limit):
+            return
+        price, quantity, fee = self._fill_price(ticket, book), order.size - order.filled, self.config.fee
+        holding = self.holdings[ticket.asset]
+        if is_buy:
+            self.cash -= quantity * price
+            holding.cost += quantity * price
+            holding.quantity += quantity * (1 - fee)
+            charged = quantity * fee
+        else:
+            charged = quantity * price * fee
+            holding.cost -= holding.cost * quantity / holding.quantity
+            holding.quantity -= quantity
+            self.cash += quantity * price - charged
+        assert self.cash >= 0
+        assert holding.quantity >= 0
+        order.filled, order.average_price, order.status = order.size, price, "filled"
+        order.filled_at = order.updated = stamp
+        del self._resting[order.id]
+        self.fills.append(
+            Fill(
+                id=self._new_id(),
+                order_id=order.id,
+                asset=ticket.asset,
+                side=ticket.side,
+                quantity=quantity,
+                price=price,
+                fee=charged,
+                fee_in="base" if is_buy else "quote",
+                at=stamp,
+            )
+        )
+
+    def _end(self, order: LedgerOrder, stamp: int) -> None:
+        order.status, order.canceled_at, order.updated = "canceled", stamp, stamp
+        del self._resting[order.id]

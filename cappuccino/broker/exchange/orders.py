@@ -1,0 +1,68 @@
+"""What the exchange's ledger holds: tickets as sent, orders as accepted, fills, holdings."""
+
+from __future__ import annotations
+
+import dataclasses
+from decimal import Decimal
+from typing import Literal
+
+from cappuccino.broker.protocol import TERMINAL, Side
+
+
+@dataclasses.dataclass(frozen=True)
+class Ticket:
+    """An order as sent: either `quantity` (base) or `notional` (quote currency), a `limit_price` for limit orders."""
+
+    asset: str
+    side: Side
+    quantity: Decimal | None
+    notional: Decimal | None
+    type: str
+    time_in_force: str
+    limit_price: Decimal | None
+    order_class: str
+    client_order_id: str
+
+
+@dataclasses.dataclass
+class LedgerOrder:
+    """An order that was accepted. Stamps are nanoseconds; `size` is the quantity to fill, in base units."""
+
+    id: str
+    ticket: Ticket
+    size: Decimal
+    submitted: int
+    updated: int
+    status: str = "new"
+    filled: Decimal = Decimal(0)
+    average_price: Decimal | None = None
+    filled_at: int | None = None
+    canceled_at: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still fill."""
+        return self.status not in TERMINAL
+
+
+@dataclasses.dataclass(frozen=True)
+class Fill:
+    """An execution: gross `quantity` at `price`, and the `fee` in `fee_in` (base symbol or "USD")."""
+
+    id: str
+    order_id: str
+    asset: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    fee_in: Literal["base", "quote"]
+    at: int
+
+
+@dataclasses.dataclass
+class Holding:
+    """Net quantity, and what it cost, fees included."""
+
+    quantity: Decimal = Decimal(0)
+    cost: Decimal = Decimal(0)

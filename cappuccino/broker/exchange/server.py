@@ -1,0 +1,132 @@
+"""The exchange on HTTP: Alpaca's two APIs, and beside them a path to control its clock.
+
+`POST /control/advance {"to": unix seconds}` moves a stepped clock and answers `{"now": ...}`, 409 if it cannot;
+`GET /control/state` answers now, first and last time of the replay, and whether it is finished.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from cappuccino.broker.exchange import data_api, reading, trading_api
+from cappuccino.broker.exchange.arithmetic import exactly
+from cappuccino.broker.exchange.refusals import Refused
+from cappuccino.broker.exchange.trading_api import Handler, Reply, Request
+from cappuccino.broker.exchange.venue import Venue
+from cappuccino.errors import InputError
+
+
+class _RateLimit:
+    """Requests per minute of exchange time, counted in whole minutes."""
+
+    def __init__(self, per_minute: int) -> None:
+        self.per_minute = per_minute
+        self._minute, self._count = -1, 0
+
+    def take(self, now: float) -> bool:
+        """Count a request; whether it may be served."""
+        minute = int(now // 60)
+        if minute != self._minute:
+            self._minute, self._count = minute, 0
+        self._count += 1
+        return self._count <= self.per_minute
+
+    def headers(self) -> dict[str, str]:
+        """As Alpaca sends them with each answer."""
+        return {
+            "X-Ratelimit-Limit": str(self.per_minute),
+            "X-Ratelimit-Remaining": str(max(self.per_minute - self._count, 0)),
+            "X-Ratelimit-Reset": str((self._minute + 1) * 60),
+        }
+
+
+def _authorize(venue: Venue, request: HttpRequest) -> None:
+    key, secret = (request.headers.get(f"APCA-API-{name}", "") for name in ("KEY-ID", "SECRET-KEY"))
+    if not key or not secret:
+        raise Refused(403, None, "forbidden.")
+    if venue.config.key and (key, secret) != (venue.config.key, venue.config.secret):
+        raise Refused(401, 40110000, "request is not authorized")
+
+
+def create_app(venue: Venue) -> Starlette:
+    """The application that serves `venue`."""
+    limit = _RateLimit(venue.config.requests_per_minute)
+
+    def endpoint(handle: Handler, *, is_trading: bool) -> Callable[[HttpRequest], Any]:
+        answer = exactly(handle)
+
+        async def serve(request: HttpRequest) -> Response:
+            content = await request.body()
+            # From here to the reply nothing awaits: on the one event loop a request is served as a whole.
+            try:
+                if not limit.take(venue.clock.now()):
+                    raise Refused(429, 42910000, "rate limit exceeded")
+                if is_trading:
+                    _authorize(venue, request)
+                parsed = reading.body(content) if request.method == "POST" else {}
+                reply = answer(venue, Request(request.path_params, request.query_params, parsed), venue.settle())
+            except Refused as refused:
+                reply = Reply(refused.status, refused.body())
+            if reply.json is None:
+                return Response(status_code=reply.status, headers=limit.headers())
+            return JSONResponse(reply.json, reply.status, headers=limit.headers())
+
+        return serve
+
+    async def advance(request: HttpRequest) -> Response:
+        content = await request.body()
+        try:
+            now = venue.clock.advance(float(reading.number(reading.body(content).get("to"), "to")))
+        except (Refused, InputError) as error:
+            return JSONResponse({"message": str(error)}, 409)
+        venue.settle()
+        return JSONResponse({"now": now})
+
+    async def state(request: HttpRequest) -> Response:
+        del request
+        now, market = venue.settle(), venue.market
+        return JSONResponse({"now": now, "first": market.first, "last": market.last, "finished": now >= market.last})
+
+    async def refuse_path(request: HttpRequest, error: Exception) -> Response:
+        del request
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        message = "endpoint not found." if status == 404 else "method not allowed."
+        return JSONResponse({"message": message}, status)
+
+    routes = [
+        Route(path, endpoint(handle, is_trading=is_trading), methods=[method])
+        for table, is_trading in ((trading_api.ROUTES, True), (data_api.ROUTES, False))
+        for method, path, handle in table
+    ]
+    routes += [Route("/control/advance", advance, methods=["POST"]), Route("/control/state", state, methods=["GET"])]
+    return Starlette(routes=routes, exception_handlers={404: refuse_path, 405: refuse_path})
+
+
+def serve(venue: Venue, *, host: str = "127.0.0.1", port: int = 0, ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT. Port 0 takes a free one; `ready` is called with a line of JSON, {"url": ...}.
+
+    Raises InputError if the address cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise InputError(f"cannot listen on {host} port {port}: {error}") from None
+    listener.listen(128)
+    name = f"[{host}]" if ":" in host else host
+    config = uvicorn.Config(create_app(venue), log_level="warning", access_log=False, http="h11", lifespan="off")
+    ready(json.dumps({"url": f"http://{name}:{listener.getsockname()[1]}"}))
+    uvicorn.Server(config).run(sockets=[listener])

@@ -1,0 +1,121 @@
+"""The exchange itself: market, clock and ledger as one, without the network.
+
+Every call first brings resting orders up to now. Calls do not wait for anything, so a server that makes them on one thread
+serves each request as a whole.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+
+from cappuccino.bars.table import BarTable
+from cappuccino.broker.alpaca_wire import timeframe
+from cappuccino.broker.exchange.clock import ExchangeClock, RunningClock, SteppedClock
+from cappuccino.broker.exchange.config import ExchangeConfig
+from cappuccino.broker.exchange.ledger import Ledger
+from cappuccino.broker.exchange.market import Replay
+from cappuccino.broker.exchange.orders import LedgerOrder, Ticket
+from cappuccino.broker.exchange.reading import number
+from cappuccino.broker.exchange.refusals import Refused
+from cappuccino.errors import InputError
+
+BTC_USD_ID = "276e2673-764b-4ab6-a611-caf665ca6340"
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def asset_id(asset: str) -> str:
+    """Alpaca's id for BTC/USD, and one made from the symbol for the others."""
+    return BTC_USD_ID if asset == "BTC" else str(uuid.uuid5(uuid.NAMESPACE_URL, f"{asset}/USD"))
+
+
+class Venue:
+    """An exchange that replays `table`; its time starts at the close of row `start`.
+
+    clock_factor: times real time; None for a clock that moves only when it is advanced.
+    Raises InputError as Replay, Ledger and the clocks do.
+    """
+
+    def __init__(
+        self,
+        table: BarTable,
+        start: int,
+        config: ExchangeConfig,
+        *,
+        clock_factor: float | int | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        try:
+            timeframe(table.bar_seconds)
+        except ValueError as error:
+            raise InputError(f"the exchange serves bars as Alpaca does: {error}") from None
+        self.config = config
+        self.market = Replay(table, start, config.half_spread)
+        self.clock: ExchangeClock = (
+            SteppedClock(self.market.first)
+            if clock_factor is None
+            else RunningClock(self.market.first, clock_factor, monotonic=monotonic)
+        )
+        self.ledger = Ledger(config, table.assets, _new_id)
+        marks = self.market.marks(self.market.first)
+        for asset, holding in self.ledger.holdings.items():
+            holding.cost = holding.quantity * marks[asset]
+        self.account_id = _new_id()
+        self.started = self.stamp_at(self.market.first)
+        self._settled = self.market.first
+        self._last_stamp = 0
+
+    @staticmethod
+    def stamp_at(at: float | int) -> int:
+        """Nanoseconds of `at`, whole microseconds."""
+        return round(at * 1e6) * 1000
+
+    def stamp(self) -> int:
+        """Nanoseconds now, and a microsecond later than the last stamp at least: no two orders share one."""
+        self._last_stamp = max(self.stamp_at(self.clock.now()), self._last_stamp + 1000)
+        return self._last_stamp
+
+    def settle(self) -> float:
+        """Match resting orders at every bar that opened since the last call; the time now."""
+        now = self.clock.now()
+        for opening in self.market.openings(self._settled, now):
+            books = {asset: self.market.quote(asset, opening) for asset in self.market.assets}
+            self.ledger.match({a: book for a, book in books.items() if book is not None}, self.stamp_at(opening))
+        self._settled = now
+        return now
+
+    def submit(self, ticket: Ticket, *, is_closing: bool = False) -> LedgerOrder:
+        """Place an order now. Raises Refused."""
+        now = self.settle()
+        known = ticket.asset in self.market.assets
+        book = self.market.quote(ticket.asset, now) if known else None
+        return self.ledger.submit(ticket, book, self.stamp(), is_closing=is_closing)
+
+    def close_position(self, asset: str, quantity: str | None, percentage: str | None) -> LedgerOrder:
+        """Sell a holding, all of it or a part. Raises Refused."""
+        holding = self.ledger.holdings[asset].quantity
+        if holding == 0:
+            raise Refused(404, 40410000, "position does not exist")
+        size = holding
+        if quantity is not None:
+            size = number(quantity, "qty")
+        elif percentage is not None:
+            step = self.config.increment(asset)
+            part = holding * number(percentage, "percentage") / 100
+            size = part // step * step if step > 0 and part != holding else part
+        ticket = Ticket(
+            asset=asset,
+            side="sell",
+            quantity=size,
+            notional=None,
+            type="market",
+            time_in_force="gtc",
+            limit_price=None,
+            order_class="",
+            client_order_id=_new_id(),
+        )
+        return self.submit(ticket, is_closing=size == holding)
