@@ -116,5 +116,5 @@ def build_market(bars: BarTable, features: FeatureSet, *, dtype: np.dtype | type
 
 def windows(features: Float[Array, "T A F"], ticks: Int[Array, "*N"], lookback: int) -> Float[Array, "*N L A F"]:
     """The `lookback` rows of features that end at each tick, oldest first."""
-    offsets = jnp.arange(1 - lookback, 1)
+    offsets = jnp.arange(1 - lookback, 1, dtype=ticks.dtype)
     return features[ticks[..., None] + offsets]

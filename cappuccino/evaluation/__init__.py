@@ -1,0 +1,32 @@
+"""Evaluation: spans, backtests of agents and baselines, what they were worth, and the report that says so."""
+
+from cappuccino.evaluation.backtest import (
+    Path,
+    Record,
+    Rule,
+    Strategy,
+    backtest_span,
+    policy_strategy,
+    table_strategy,
+)
+from cappuccino.evaluation.comparison import Evaluation, evaluate_run, verdict
+from cappuccino.evaluation.metrics import METRICS, measure
+from cappuccino.evaluation.splits import Holdout, Span, holdout
+
+__all__ = [
+    "METRICS",
+    "Evaluation",
+    "Holdout",
+    "Path",
+    "Record",
+    "Rule",
+    "Span",
+    "Strategy",
+    "backtest_span",
+    "evaluate_run",
+    "holdout",
+    "measure",
+    "policy_strategy",
+    "table_strategy",
+    "verdict",
+]

@@ -1,0 +1,271 @@
+"""Backtests: one deterministic account over a span of bars, market features encoded once, then a scan over the bars.
+
+The account's step is the environment's own (`cappuccino.env.trade`), so a backtest and a training rollout cannot differ.
+No drawdown limit ends a backtest: what an account lost, it lost.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from cappuccino.agents.networks import target_weights
+from cappuccino.env import EnvParams, mark, open_account, trade
+from cappuccino.env.environment import bar_at
+from cappuccino.errors import InputError
+from cappuccino.evaluation.splits import Span
+from cappuccino.market import Market, MarketSpec, windows
+
+ENCODE_ROWS = 512
+"""Rows whose windows are encoded at once: bounds the memory of a backtest whatever its length."""
+
+
+@runtime_checkable
+class Rule(Protocol):
+    """How a strategy decides: hashable and free of arrays, so that equal rules share one compiled program."""
+
+    def prepare(self, arrays: Any, market: Market, rows: Int[Array, "N"]) -> Any:
+        """Everything that does not depend on the account, as a pytree whose leaves have N first."""
+        ...
+
+    def decide(self, arrays: Any, inputs: Any, weights: Float[Array, "A"]) -> Float[Array, "A"]:
+        """Target weights from one row of what was prepared and the account's current asset weights."""
+        ...
+
+
+class Strategy(NamedTuple):
+    """A rule (static) and its arrays (a traced pytree): what a backtest runs."""
+
+    rule: Rule
+    arrays: Any
+
+
+class Record(NamedTuple):
+    """What an account did, on the device, one entry a step. Money in quote currency, quantities in base units.
+
+    equity, weights: at the close that ends the step. targets: decided at the close before. notional, fees, slippage,
+    refused: as in `cappuccino.env.Trades`.
+    """
+
+    equity: Float[Array, "N"]
+    weights: Float[Array, "N A"]
+    targets: Float[Array, "N A"]
+    sold: Float[Array, "N A"]
+    bought: Float[Array, "N A"]
+    notional: Float[Array, "N"]
+    fees: Float[Array, "N"]
+    slippage: Float[Array, "N"]
+    refused: Float[Array, "N"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Path:
+    """One account over a span, on the host. N steps; entry 0 of the N + 1 is the start.
+
+    timestamps: opening time (Unix seconds) of the bar at whose close entry k is marked. rows: market row at whose close
+    step k decides. begins: step k opens an episode, from cash. equity: quote currency; where an episode begins its growth
+    is chained on, so equity never jumps. notional, fees, slippage: scaled with the chained equity, at mid price. weights,
+    targets: shares of equity. sold, bought: base units of the episode's own account, which starts with the capital.
+    refused: orders planned that did not fill, a count.
+    """
+
+    assets: tuple[str, ...]
+    bar_seconds: int
+    timestamps: Int[np.ndarray, "N1"]
+    rows: Int[np.ndarray, "N"]
+    begins: Bool[np.ndarray, "N"]
+    equity: Float[np.ndarray, "N1"]
+    weights: Float[np.ndarray, "N1 A"]
+    targets: Float[np.ndarray, "N A"]
+    sold: Float[np.ndarray, "N A"]
+    bought: Float[np.ndarray, "N A"]
+    notional: Float[np.ndarray, "N"]
+    fees: Float[np.ndarray, "N"]
+    slippage: Float[np.ndarray, "N"]
+    refused: Float[np.ndarray, "N"]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def returns(self) -> Float[np.ndarray, "N"]:
+        """Simple return of every step, after costs, a pure number per bar."""
+        return self.equity[1:] / self.equity[:-1] - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyRule:
+    """Decides as a trained network does: the mean of its Gaussian over logits, no noise, in the policy's own dtype."""
+
+    graph: Any
+    lookback: int
+
+    def prepare(self, arrays: Any, market: Market, rows: Int[Array, "N"]) -> Any:
+        policy = nnx.merge(self.graph, arrays)
+        size = min(ENCODE_ROWS, len(rows))
+        chunks = -(-len(rows) // size)
+        padded = jnp.pad(rows, (0, chunks * size - len(rows)), mode="edge").reshape(chunks, size)
+        features = market.features.astype(_dtype(arrays))
+        encoded = jax.lax.map(lambda some: policy.encode(windows(features, some, self.lookback)), padded)
+        return jax.tree.map(lambda leaf: leaf.reshape(chunks * size, *leaf.shape[2:])[: len(rows)], encoded)
+
+    def decide(self, arrays: Any, inputs: Any, weights: Float[Array, "A"]) -> Float[Array, "A"]:
+        observed = weights[None].astype(_dtype(arrays))
+        return target_weights(nnx.merge(self.graph, arrays).logits(inputs, observed))[0]
+
+
+def _dtype(arrays: Any) -> Any:
+    return jax.tree.leaves(arrays)[0].dtype
+
+
+@dataclasses.dataclass(frozen=True)
+class TableRule:
+    """Replays targets fixed beforehand, whatever the account does."""
+
+    def prepare(self, arrays: Float[Array, "N A"], market: Market, rows: Int[Array, "N"]) -> Float[Array, "N A"]:
+        del market, rows
+        return arrays
+
+    def decide(self, arrays: Any, inputs: Float[Array, "A"], weights: Float[Array, "A"]) -> Float[Array, "A"]:
+        del arrays, weights
+        return inputs
+
+
+def policy_strategy(policy: nnx.Module, lookback: int) -> Strategy:
+    """A policy with `encode` and `logits` (see `cappuccino.agents.networks.Policy`) as a strategy."""
+    graph, state = nnx.split(policy)
+    return Strategy(PolicyRule(graph, lookback), state)
+
+
+def table_strategy(weights: Float[Array | np.ndarray, "N A"]) -> Strategy:
+    """Target weights by step: row k of the table is the target of the k-th step.
+
+    Raises InputError if a weight is negative or not finite, or the weights of a step exceed one.
+    """
+    table = np.asarray(weights)
+    bad = ~((table >= 0).all(axis=1) & (table.sum(axis=1) <= 1 + 1e-6))
+    if bad.any():
+        step = int(np.argmax(bad))
+        raise InputError(f"target weights of step {step} are {table[step].tolist()}; they must be >= 0 with a sum of at most 1")
+    return Strategy(TableRule(), jnp.asarray(weights))
+
+
+def replay(
+    rule: Rule, arrays: Any, market: Market, rows: Int[Array, "N"], params: EnvParams, initial_weights: Float[Array, "A"]
+) -> Record:
+    """The account's path, a pure function of arrays: jit it with `rule` static, vmap it over arrays or params.
+
+    Where rows[k] is not rows[k-1] + 1 an episode begins: the account is opened anew with the capital, already in the
+    initial weights. `rows` must not hold the last row of a segment, so neighbouring rows always share a segment. Works in
+    the dtype of market.close. Increments may have the shape (), (A,) or (A, 1, ...).
+    """
+    dtype = market.close.dtype
+    costs = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), params.costs)
+    costs = costs._replace(rules=costs.rules._replace(increment=costs.rules.increment.reshape(-1, 1)))
+    capital = jnp.asarray(params.capital, dtype)
+    start = jnp.asarray(initial_weights, dtype)[:, None]
+
+    def opened(row: Int[Array, ""]) -> Any:
+        return open_account(start, market.close[row][:, None], capital)
+
+    def step(account: Any, xs: Any) -> tuple[Any, Record]:
+        row, begin, inputs = xs
+        account = jax.tree.map(lambda new, old: jnp.where(begin, new, old), opened(row), account)
+        target = rule.decide(arrays, inputs, mark(account, market.close[row][:, None])[:, 0]).astype(dtype)
+        bar = bar_at(market, row)
+        account, trades = trade(account, target[:, None], bar, costs)
+        return account, Record(
+            equity=account.equity[0],
+            weights=mark(account, bar.next_close)[:, 0],
+            targets=target,
+            sold=trades.sold[:, 0],
+            bought=trades.bought[:, 0],
+            notional=trades.notional[0],
+            fees=trades.fees[0],
+            slippage=trades.slippage[0],
+            refused=trades.refused[0],
+        )
+
+    xs = (rows, episode_begins(rows), rule.prepare(arrays, market, rows))
+    return jax.lax.scan(step, opened(rows[0]), xs)[1]
+
+
+def episode_begins(rows: Int[Array, "N"]) -> Bool[Array, "N"]:
+    """Whether an episode begins with each row: it does not follow on the row before."""
+    return jnp.concatenate([jnp.ones(1, bool), jnp.diff(rows) != 1])
+
+
+_compiled = functools.partial(jax.jit, static_argnames="rule")(replay)
+
+
+def backtest(
+    strategy: Strategy,
+    market: Market,
+    rows: Int[np.ndarray, "N"],
+    params: EnvParams,
+    initial_weights: Float[Array | np.ndarray, "A"],
+) -> Record:
+    """Run a strategy over rows of a market; step k decides at the close of rows[k] and is marked at that of rows[k] + 1.
+
+    One program is compiled for every rule and shape; market, parameters and the strategy's arrays are its arguments.
+    """
+    return _compiled(strategy.rule, strategy.arrays, market, jnp.asarray(rows, int), params, jnp.asarray(initial_weights))
+
+
+def span_rows(spec: MarketSpec, span: Span, lookback: int) -> Int[np.ndarray, "N"]:
+    """Rows of a span at which one can decide and whose step is marked inside the span and the segment.
+
+    Raises InputError if there are none.
+    """
+    rows = spec.decision_rows(span.start, span.stop - 1, lookback)
+    rows = rows[spec.segment[rows] == spec.segment[rows + 1]]
+    if len(rows) == 0:
+        raise InputError(
+            f"the {span.name} span, rows {span.start} to {span.stop}, holds no bar to decide at: each segment needs "
+            f"{spec.warmup} bars of warm-up, {lookback} of look-back and one to be marked at; give it more bars"
+        )
+    return rows
+
+
+def backtest_span(strategy: Strategy, market: Market, spec: MarketSpec, span: Span, lookback: int, params: EnvParams) -> Path:
+    """Run a strategy over a span, from its first row with a valid window of `lookback` rows to its last.
+
+    Every segment is an episode of its own that starts from cash; growth is chained, and bars without a decision in between
+    (a hole in the data, the warm-up behind it) leave no entry. Raises InputError for a span without a decision row.
+    """
+    rows = span_rows(spec, span, lookback)
+    record = backtest(strategy, market, rows, params, np.zeros(len(spec.assets), market.close.dtype))
+    return to_path(record, spec, rows, float(params.capital))
+
+
+def to_path(record: Record, spec: MarketSpec, rows: Int[np.ndarray, "N"], capital: float) -> Path:
+    """The host's view of a record that started from cash, episodes chained."""
+    host = {name: np.asarray(value) for name, value in record._asdict().items()}
+    begins = np.diff(rows, prepend=rows[0] - 2) != 1
+    own = host["equity"].astype(np.float64)
+    before = np.where(begins, capital, np.concatenate([[capital], own[:-1]]))
+    equity = capital * np.concatenate([[1.0], np.cumprod(own / before)])
+    scale = equity[:-1] / before
+    return Path(
+        assets=spec.assets,
+        bar_seconds=spec.bar_seconds,
+        timestamps=np.concatenate([spec.timestamps[rows[:1]], spec.timestamps[rows + 1]]),
+        rows=rows,
+        begins=begins,
+        equity=equity,
+        weights=np.concatenate([np.zeros_like(host["weights"][:1]), host["weights"]]),
+        targets=host["targets"],
+        sold=host["sold"],
+        bought=host["bought"],
+        notional=host["notional"] * scale,
+        fees=host["fees"] * scale,
+        slippage=host["slippage"] * scale,
+        refused=host["refused"],
+    )

@@ -1,0 +1,148 @@
+"""The agent set beside everything it could have been replaced by: same bars, same costs, and a verdict in one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cappuccino.agents.networks import Policy
+from cappuccino.bars import Origin
+from cappuccino.env import EnvParams
+from cappuccino.evaluation.backtest import Path, Strategy, backtest_span, policy_strategy
+from cappuccino.evaluation.baselines import EQUAL_REBALANCED, baselines
+from cappuccino.evaluation.metrics import measure
+from cappuccino.evaluation.splits import Span, iso
+from cappuccino.market import Market, MarketSpec
+
+AGENT = "agent"
+UNTRAINED = "untrained network"
+ORACLE = "oracle"
+CHANCE_T = 2.0
+"""A lead whose t-value is below this is called within chance."""
+
+
+class Lead(NamedTuple):
+    """The agent's lead over another path. t: mean over standard error of the difference in log growth per bar, taking bars
+    as independent; None where the two paths never differ or a single bar was traded."""
+
+    total_return: float
+    mean_log_growth: float
+    t: float | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluation:
+    """One evaluated span. paths and metrics have the same names: AGENT first, the baselines, UNTRAINED, and ORACLE if any.
+
+    costs: fractions and quote currency as in `cappuccino.env.Costs`, with the capital.
+    """
+
+    paths: dict[str, Path]
+    metrics: dict[str, dict[str, float | None]]
+    span: Span
+    origin: Origin
+    costs: dict[str, float]
+
+    @property
+    def agent(self) -> Path:
+        return self.paths[AGENT]
+
+    @property
+    def baseline_names(self) -> tuple[str, ...]:
+        """What the agent has to beat: every path but its own and the oracle's, which sees what nobody can."""
+        return tuple(name for name in self.paths if name not in (AGENT, ORACLE))
+
+
+def evaluate_run(
+    policy: Policy,
+    untrained_policy: Policy,
+    market: Market,
+    spec: MarketSpec,
+    span: Span,
+    params: EnvParams,
+    lookback: int,
+    *,
+    oracle: Strategy | None = None,
+) -> Evaluation:
+    """Run the policy, the baselines, the untrained network and the oracle, if there is one, over a span and measure them.
+
+    Information ratio, alpha and beta are against equal weight rebalanced. Raises InputError for a span too short to decide.
+    """
+    strategies: dict[str, Strategy] = {
+        AGENT: policy_strategy(policy, lookback),
+        **baselines(spec, market.close.dtype),
+        UNTRAINED: policy_strategy(untrained_policy, lookback),
+    }
+    if oracle is not None:
+        strategies[ORACLE] = oracle
+    paths = {name: backtest_span(one, market, spec, span, lookback, params) for name, one in strategies.items()}
+    benchmark = paths[EQUAL_REBALANCED]
+    return Evaluation(
+        paths=paths,
+        metrics={name: measure(path, benchmark) for name, path in paths.items()},
+        span=span,
+        origin=spec.origin,
+        costs=_costs(params),
+    )
+
+
+def _costs(params: EnvParams) -> dict[str, float]:
+    scalars: dict[str, Any] = {
+        "capital": params.capital,
+        "taker_fee": params.costs.taker_fee,
+        "half_spread": params.costs.half_spread,
+        "slippage": params.costs.slippage,
+        "min_notional": params.costs.rules.min_notional,
+        "buying_power_margin": params.costs.rules.buying_power_margin,
+    }
+    return {name: float(value) for name, value in scalars.items()}
+
+
+def lead(agent: Path, other: Path) -> Lead:
+    """How far the agent came out ahead of another path over the same rows. Raises ValueError if the rows differ."""
+    if not np.array_equal(agent.rows, other.rows):
+        raise ValueError("the paths cover different rows")
+    total = [float(path.equity[-1] / path.equity[0]) for path in (agent, other)]
+    ahead = np.log1p(agent.returns) - np.log1p(other.returns)
+    error = float(ahead.std(ddof=1)) / math.sqrt(len(ahead)) if len(ahead) > 1 else 0.0
+    mean = float(ahead.mean())
+    return Lead(total[0] - total[1], mean, mean / error if error > 1e-15 else None)
+
+
+def leads(evaluation: Evaluation) -> dict[str, Lead]:
+    """The agent's lead over every other path, by name."""
+    return {name: lead(evaluation.agent, path) for name, path in evaluation.paths.items() if name != AGENT}
+
+
+def verdict(evaluation: Evaluation) -> str:
+    """One sentence: which baselines the agent beats in total return after costs, over which data, and what may be chance."""
+    ahead = leads(evaluation)
+    beaten = [name for name in evaluation.baseline_names if ahead[name].total_return > 0]
+    others = [name for name in evaluation.baseline_names if name not in beaten]
+    doubtful = [name for name in beaten if (ahead[name].t or 0.0) < CHANCE_T]
+
+    def with_return(name: str) -> str:
+        return f"{name} ({evaluation.metrics[name]['total_return']:+.1%})"
+
+    path, origin = evaluation.agent, evaluation.origin
+    sentence = (
+        f"After costs, over the {evaluation.span.name} span {iso(path.timestamps[0])[:10]} to {iso(path.timestamps[-1])[:10]} "
+        f"of {origin.source} data ({origin.venue}), the agent ({evaluation.metrics[AGENT]['total_return']:+.1%}) beats "
+    )
+    if not beaten:
+        return sentence + f"none of the baselines: {listed([with_return(name) for name in others])}."
+    sentence += listed([with_return(name) for name in beaten]) if others else f"all {len(beaten)} baselines"
+    if others:
+        sentence += f", but not {listed([with_return(name) for name in others])}"
+    if doubtful:
+        which = "every lead" if 1 < len(doubtful) == len(beaten) else f"its lead over {listed(doubtful)}"
+        sentence += f"; {which} is within chance (t below {CHANCE_T:.0f})"
+    return sentence + "."
+
+
+def listed(names: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,151 @@
+"""Metrics: worked by hand on small paths, and equal to plain loops on random ones."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_markets import made_path
+
+from cappuccino.evaluation.metrics import METRICS, bars_a_year, max_drawdown, measure, monthly_returns
+
+EVERYTHING = set(METRICS)
+
+
+def test_bars_a_year_are_those_of_365_days():
+    assert [bars_a_year(seconds) for seconds in (3600, 300, 86_400)] == [8_760, 105_120, 365]
+
+
+def test_figures_worked_by_hand():
+    """Three daily bars: +10 %, -50 %, +20 %."""
+    path = made_path(
+        [100, 110, 55, 66],
+        notional=np.array([50.0, 55.0, 0.0]),
+        fees=np.array([1.0, 2.2, 0.0]),
+        slippage=np.array([0.5, 0.0, 0.0]),
+        refused=np.array([0.0, 2.0, 1.0]),
+        weights=np.array([[0.0], [0.5], [0.7], [0.9]]),
+    )
+    got = measure(path, None)
+    year = 365.0
+    mean, deviation = -0.2 / 3, math.sqrt(((0.1 + 0.2 / 3) ** 2 + (-0.5 + 0.2 / 3) ** 2 + (0.2 + 0.2 / 3) ** 2) / 2)
+    cagr = 0.66 ** (year / 3) - 1
+    expected = {
+        "total_return": -0.34,
+        "cagr": cagr,
+        "volatility": deviation * math.sqrt(year),
+        "sharpe": mean / deviation * math.sqrt(year),
+        "sortino": mean / math.sqrt(0.25 / 3) * math.sqrt(year),
+        "calmar": cagr / 0.5,
+        "max_drawdown": 0.5,
+        "max_drawdown_bars": 2,
+        "cvar_95": -0.5,
+        "hit_rate": 2 / 3,
+        "exposure": 0.7,
+        "turnover": (0.5 + 0.5) * year / 3,
+        "fees_paid": 0.01 + 0.02,
+        "slippage_paid": 0.005,
+        "refused_orders": 3,
+        "mean_log_growth": math.log(0.66) / 3,
+    }
+    for name, value in expected.items():
+        assert got[name] == pytest.approx(value, rel=1e-12), name
+    assert {name for name, value in got.items() if value is None} == {"information_ratio", "alpha", "beta"}
+
+
+@pytest.mark.parametrize(
+    ("equity", "depth", "bars"),
+    [
+        ([1, 2, 3], 0, 0),
+        ([2, 1, 2], 0.5, 2),
+        ([2, 2, 1, 1.5], 0.5, 2),
+        ([4, 3, 4, 5, 3, 4, 4.5, 6, 5.5], 0.4, 4),
+        ([4, 2, 3, 1, 2], 0.75, 4),
+    ],
+)
+def test_drawdown_lasts_from_the_peak_until_it_is_regained(equity, depth, bars):
+    assert max_drawdown(np.array(equity, float)) == (pytest.approx(depth), bars)
+
+
+@given(
+    st.lists(st.floats(-0.3, 0.4), min_size=3, max_size=60),
+    st.sampled_from([300, 3600, 86_400]),
+    st.integers(0, 2**32 - 1),
+)
+def test_figures_equal_plain_loops(moves, bar_seconds, seed):
+    rng = np.random.default_rng(seed)
+    moves = [round(move, 3) + 0.001 * k for k, move in enumerate(moves)]
+    other = (rng.normal(0, 0.05, len(moves))).tolist()
+    paths = []
+    for series in (moves, other):
+        equity = [50.0]
+        for move in series:
+            equity.append(equity[-1] * (1 + move))
+        paths.append(made_path(equity, bar_seconds=bar_seconds))
+    got = measure(*paths)
+
+    n, year = len(moves), 365 * 86_400 / bar_seconds
+    mean, base = sum(moves) / n, sum(other) / n
+    second, third, fourth = (sum((move - mean) ** k for move in moves) / n for k in (2, 3, 4))
+    deviation = math.sqrt(second * n / (n - 1))
+    covariance = sum((a - mean) * (b - base) for a, b in zip(moves, other, strict=True)) / (n - 1)
+    beta = covariance / (sum((b - base) ** 2 for b in other) / (n - 1))
+    active = [a - b for a, b in zip(moves, other, strict=True)]
+    active_mean = sum(active) / n
+    active_deviation = math.sqrt(sum((x - active_mean) ** 2 for x in active) / (n - 1))
+    expected = {
+        "volatility": deviation * math.sqrt(year),
+        "sharpe": mean / deviation * math.sqrt(year),
+        "skew": third / second**1.5,
+        "kurtosis": fourth / second**2,
+        "information_ratio": active_mean / active_deviation * math.sqrt(year),
+        "beta": beta,
+        "alpha": (mean - beta * base) * year,
+        "cvar_95": sum(sorted(moves)[: math.ceil(n / 20)]) / math.ceil(n / 20),
+    }
+    losses = [move for move in moves if move < 0]
+    if losses:
+        expected["sortino"] = mean / math.sqrt(sum(move**2 for move in losses) / n) * math.sqrt(year)
+    for name, value in expected.items():
+        assert got[name] == pytest.approx(value, rel=1e-6, abs=1e-9), name
+
+
+def test_every_figure_is_a_finite_number_or_none():
+    flat, one, none = made_path([100, 100, 100]), made_path([100, 150]), made_path([100])
+    for path in (flat, one, none):
+        figures = measure(path, path)
+        assert set(figures) == EVERYTHING
+        assert all(value is None or math.isfinite(value) for value in figures.values())
+    undefined = {"sharpe", "sortino", "calmar", "hit_rate", "skew", "kurtosis", "information_ratio", "alpha", "beta"}
+    assert {name for name, value in measure(flat, flat).items() if value is None} == undefined
+    assert {name for name, value in measure(none, none).items() if value is not None} == {"refused_orders"}
+    assert measure(one, None)["volatility"] is None
+    assert measure(made_path([1, 1e5], bar_seconds=300), None)["cagr"] is None
+
+
+def test_constant_growth_has_no_sharpe_ratio():
+    """The returns of 1.01^k differ in their last bit only: no variation."""
+    assert measure(made_path(1.01 ** np.arange(50)), None)["sharpe"] is None
+
+
+def test_benchmark_over_other_rows_is_refused():
+    with pytest.raises(ValueError, match="different rows"):
+        measure(made_path([1, 2, 3]), made_path([1, 2]))
+
+
+@given(st.integers(2, 4000), st.sampled_from([3600, 86_400]), st.integers(0, 2**32 - 1))
+def test_months_compound_to_the_total_return(steps, bar_seconds, seed):
+    growth = np.exp(np.random.default_rng(seed).normal(0, 0.01, steps))
+    path = made_path(np.concatenate([[7.0], 7.0 * np.cumprod(growth)]), bar_seconds=bar_seconds)
+    months = monthly_returns(path)
+    compounded = math.prod(1 + value for year in months.values() for value in year.values())
+    assert compounded - 1 == pytest.approx(measure(path, None)["total_return"], rel=1e-9, abs=1e-12)
+
+
+def test_bar_counts_in_the_month_in_which_it_opens():
+    """Steps marked at bars that open on 30 and 31 January and 1 February 2020."""
+    path = made_path([100, 110, 99, 198], start=1_580_256_000)
+    assert monthly_returns(path) == {2020: {1: pytest.approx(-0.01), 2: pytest.approx(1.0)}}
