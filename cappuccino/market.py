@@ -88,8 +88,6 @@ def build_market(bars: BarTable, features: FeatureSet, *, dtype: np.dtype | type
     """
     values = features.compute(bars)
     valid = valid_rows(bars, features.warmup)
-    if not valid.any():
-        raise InputError(f"{len(bars)} bars are too few for a warm-up of {features.warmup}; give more bars or other features")
     check_features(values, features.names, bars.assets, valid)
     values[~valid] = np.nan
     digest = hashlib.sha256(f"{bars.fingerprint()} {features.names}".encode())

@@ -80,16 +80,20 @@ def _excess(outcome: Outcome) -> Float[Array, "*B"]:
 _MOMENT_FLOOR = 1e-8
 """Smallest variance of log growth in the differential Sharpe ratio: (1 bp a bar) squared."""
 
+_MOMENT_START = 1e-4
+"""Mean square of log growth that an account begins with: (1 % a bar) squared. From the floor, its first bars would count
+100-fold."""
+
 
 def _differential_sharpe() -> Reward:
     """Derivative of the moving Sharpe ratio with respect to the forgetting rate (Moody and Saffell 1998, eq. 8).
 
-    D = (B dA - A dB / 2) / (B - A^2)^(3/2), dA = x - A, dB = x^2 - B, x the log growth; A and B then move by sharpe_rate. A
-    pure number per bar. The variance B - A^2 is at least (1 bp)^2 a bar: below that a Sharpe ratio means nothing.
+    rate x D, D = (B dA - A dB / 2) / (B - A^2)^(3/2), dA = x - A, dB = x^2 - B, x the log growth; A and B then move by the
+    rate, sharpe_rate. A pure number per bar. The variance B - A^2 is at least (1 bp)^2 a bar: below that a Sharpe ratio means nothing.
     """
 
     def init(equity: Float[Array, "*B"]) -> SharpeMoments:
-        return SharpeMoments(mean=jnp.zeros_like(equity), square=jnp.full_like(equity, _MOMENT_FLOOR))
+        return SharpeMoments(mean=jnp.zeros_like(equity), square=jnp.full_like(equity, _MOMENT_START))
 
     def step(state: SharpeMoments, outcome: Outcome, weights: RewardWeights) -> tuple[Float[Array, "*B"], SharpeMoments]:
         growth = jnp.log(outcome.growth)
