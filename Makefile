@@ -12,10 +12,9 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --no-compile --constraint constraints.txt $(if $(WHEELS),--no-index --find-links "$(abspath $(WHEELS))")
 REQUIREMENTS := pyproject.toml constraints.txt
 
-.PHONY: demo test lint proof wheels setup setup-dev clean
+.PHONY: help demo test lint proof wheels setup setup-dev
 .DEFAULT_GOAL := help
 
-.PHONY: help
 help:
 	@sed -n 's/^# //p;/^$$/q' Makefile
 
@@ -43,10 +42,12 @@ setup-dev: .venv/installed-dev
 	@$(INSTALL) --editable '.[dev]'
 	@touch .venv/installed $@
 
+VERSION := import sys, importlib.util as u; print(*sys.version_info[:2], sep=".", end="" if u.find_spec("ensurepip") else " without venv")
+
 # The first that runs and is tested with, then a newer python3. A shim that is there need not run.
 .venv/bin/python:
 	@for python in $(PYTHON) $(if $(PYTHON),,python3 python3.13 python3.12 python3.11 python3); do \
-		version=$$($$python -c 'import sys; print(*sys.version_info[:2], sep=".")' 2>/dev/null) || continue; \
+		version=$$($$python -c '$(VERSION)' 2>/dev/null) || continue; \
 		found="$$found $$python ($$version)"; \
 		case $$version in \
 			3.11|3.12|3.13) chosen=$$python; break;; \
@@ -55,10 +56,10 @@ setup-dev: .venv/installed-dev
 	done; \
 	chosen=$${chosen:-$$newer}; \
 	if [ -z "$$chosen" ]; then \
-		echo "Python 3.11 or newer is needed; found:$${found:- none}. Install one, or name it: make PYTHON=/path/to/python3" >&2; \
+		echo "Python 3.11 or newer with venv is needed; found:$${found:- none}. Install one, or name it: make PYTHON=/path/to/python3" >&2; \
 		exit 2; \
 	fi; \
-	$$chosen -m venv .venv
+	$$chosen -m venv .venv || { rm -rf .venv; exit 2; }
 
 # Everything that an installation takes, what builds included, for the Python that .venv has.
 wheels: WHEELS_FOLDER := $(or $(WHEELS),wheels)
@@ -76,7 +77,11 @@ $(word 2,$(MAKECMDGOALS)): proof
 	@:
 endif
 endif
-proof: setup-dev
+proof: proof-name setup-dev
+	.venv/bin/python experiments/record.py $(NAME) $(ARGS)
+
+.PHONY: proof-name
+proof-name:
 	@if [ ! -f "experiments/proofs/$(NAME).py" ]; then \
 		echo "proof is '$(NAME)'; it must be one of: $$(cd experiments/proofs 2>/dev/null && ls *.py 2>/dev/null | sed 's/\.py$$//' | xargs)" >&2; \
 		exit 2; \

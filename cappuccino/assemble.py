@@ -95,4 +95,5 @@ def train_params(config: TrainConfig, assets: tuple[str, ...], updates: int) -> 
 
 
 def ppo_shape(config: TrainConfig) -> PPOShape:
-    return PPOShape(epochs=config.agent.epochs, minibatches=config.agent.minibatches)
+    agent = config.agent
+    return PPOShape(epochs=agent.epochs, minibatches=agent.minibatches, relative=agent.relative)

@@ -23,7 +23,7 @@ INPUT_ERROR, REFUSED, INTERRUPTED = 2, 3, 130
 class _Stop(BaseException):
     """Carries a command's exception through Hydra, which would log it, go on with the next job, or cut its traceback."""
 
-    def __init__(self, cause: BaseException) -> None:
+    def __init__(self, cause: Exception) -> None:
         super().__init__()
         self.cause = cause
 
@@ -68,14 +68,13 @@ def _run(words: list[str]) -> int:
 
 
 def _with_action(command: str, words: list[str]) -> list[str]:
-    """`data fetch ...` as Hydra reads it: `data action=fetch ...`."""
+    """`data fetch ...` as Hydra reads it: `data action=fetch ...`. Where Hydra only shows something, it may be left out."""
     actions = ACTIONS.get(command, ())
-    if not actions or any(word.startswith("--") and word not in ("--run", "--multirun") for word in words):
-        return words
     given = [word for word in words if word in actions]
-    if len(given) != 1:
+    shows = any(word.startswith(("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell")) for word in words)
+    if actions and len(given) != 1 and not (shows and not given):
         raise InputError(f"say what to do: cappuccino {command} {'|'.join(actions)}")
-    return [f"action={word}" if word == given[0] else word for word in words]
+    return [f"action={word}" if word in given else word for word in words]
 
 
 def _run_hydra(command: str, words: list[str]) -> None:
@@ -118,10 +117,9 @@ def _job(command: str) -> Callable[[Any], None]:
         try:
             config = _config_of_job(composed, folder)
             importlib.import_module(f"cappuccino.commands.{command}").run(config)
-        except (InputError, Refusal) as error:
-            _remove_if_empty(folder)
-            raise _Stop(error) from None
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - passed on whole, see _Stop
+            if isinstance(error, InputError | Refusal):
+                _remove_if_empty(folder)
             raise _Stop(error) from None
 
     return job
@@ -145,7 +143,7 @@ def _output_folder() -> pathlib.Path:
 
 
 def _remove_if_empty(folder: pathlib.Path) -> None:
-    """Hydra makes a job's folder, and a sweep's with a file in it, before the job has looked at its input; alone they say nothing."""
+    """Hydra makes a job's folder, and a sweep's with a file in it, before the job has looked at its input."""
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
     sweep = folder.parent / "multirun.yaml"

@@ -27,9 +27,9 @@ _RUN_KEYS = (("run=NAME", "a run's folder, its name below runs/, or latest"),)
 COMMANDS: dict[str, Help] = {
     "data": Help(
         "fetch bars from Alpaca, or inspect the bars of any source",
-        "`fetch` downloads bars from Alpaca's crypto data API (no keys needed) into a store, resumes where it stopped and appends\n"
-        "what is new. `inspect` prints a table on the bars of any source and writes a plot: coverage, gaps, duplicates, restated\n"
-        "bars, zero volume, the order of open, high, low and close, outliers.",
+        "`fetch` downloads bars from Alpaca's crypto data API (no keys needed) into a store, resumes where it stopped\n"
+        "and appends what is new. `inspect` prints a table on the bars of any source and writes a plot: coverage,\n"
+        "gaps, duplicates, restated bars, zero volume, the order of open, high, low and close, outliers.",
         (
             "cappuccino data fetch data.assets=[BTC,ETH] data.start=2023-01-01",
             "cappuccino data inspect data=files data.path=bars/binance_1h",
@@ -38,8 +38,8 @@ COMMANDS: dict[str, Help] = {
     ),
     "train": Help(
         "train a policy and backtest it on the validation span",
-        "Reads bars, trains a policy with PPO in one compiled program, and writes checkpoints, logs, a report and a summary to\n"
-        "runs/<name>/.",
+        "Reads bars, trains a policy with PPO in one compiled program, and writes checkpoints, logs, a report and a\n"
+        "summary to runs/<name>/.",
         (
             "cappuccino train data=files data.path=bars/binance_1h training.env_steps=2000000",
             "cappuccino train experiment=planted network=per_asset",
@@ -62,8 +62,8 @@ COMMANDS: dict[str, Help] = {
     ),
     "backtest": Help(
         "run a trained policy over a span of bars",
-        "Takes the checkpoint of a run that was best on the validation span, trades it over a span of the run's bars (or of others)\n"
-        "without randomness, and writes report and summary beside the run's own.",
+        "Takes the checkpoint of a run that was best on the validation span, trades it over a span of the run's bars\n"
+        "(or of others) without randomness, and writes report and summary beside the run's own.",
         ("cappuccino backtest run=latest span=test", "cappuccino backtest run=first costs=free"),
         (
             *_RUN_KEYS,
@@ -73,15 +73,15 @@ COMMANDS: dict[str, Help] = {
     ),
     "export": Help(
         "turn a run's best checkpoint into an artifact that trades without JAX",
-        "Writes the whole decision graph of the checkpoint that was best on the validation span as ONNX, with a manifest that says\n"
-        "what it needs and where it comes from.",
+        "Writes the whole decision graph of the checkpoint that was best on the validation span as ONNX, with a\n"
+        "manifest that says what it needs and where it comes from.",
         ("cappuccino export run=latest", "cappuccino export run=first out=artifacts/first"),
         (*_RUN_KEYS, ("out=FOLDER", "where to; runs/<name>/artifact otherwise")),
     ),
     "exchange": Help(
         "serve bars as an exchange that speaks Alpaca's API",
-        "A local exchange on recorded or synthetic bars, which unmodified alpaca-py talks to: account, orders, positions, clock,\n"
-        "bars and quotes. Needs no keys.",
+        "A local exchange on recorded or synthetic bars, which unmodified alpaca-py talks to: account, orders,\n"
+        "positions, clock, bars and quotes. Needs no keys.",
         (
             "cappuccino exchange data=files data.path=bars/binance_1h start=2023-10-01",
             "cappuccino exchange clock=accelerated speed=3600 port=8765",
@@ -95,9 +95,9 @@ COMMANDS: dict[str, Help] = {
     ),
     "trade": Help(
         "trade an artifact on Alpaca's paper service or the local exchange",
-        "At each bar's close: fetches the bars, computes the features, runs the artifact, plans and sends market orders, follows\n"
-        "them to their end and records everything in runs/traders/<name>/. Stopped and started again, it goes on where it was.\n"
-        "Keys of broker=alpaca are read from APCA_API_KEY_ID and APCA_API_SECRET_KEY.",
+        "At each bar's close: fetches the bars, computes the features, runs the artifact, plans and sends market\n"
+        "orders, follows them to their end and records everything in runs/traders/<name>/. Stopped and started again,\n"
+        "it goes on where it was. Keys of broker=alpaca are read from APCA_API_KEY_ID and APCA_API_SECRET_KEY.",
         (
             "cappuccino trade artifact=runs/first/artifact broker=local data=files data.path=bars/binance_1h trade.bars=168",
             "cappuccino trade artifact=runs/first/artifact broker=alpaca trade.name=paper trade.dry_run=true",
@@ -113,7 +113,9 @@ COMMANDS: dict[str, Help] = {
     ),
 }
 
-_EXIT_CODES = "Exit codes: 0 done, 2 something to mend in what was given, 3 a trader refuses to go on, 130 interrupted, 1 a defect."
+_EXIT_CODES = (
+    "Exit codes: 0 done, 2 something to mend in what was given, 3 a trader refuses to go on, 130 interrupted, 1 a defect."
+)
 _HYDRA = (
     "Hydra's flags work too: --cfg job prints the whole configuration, -m sweeps over comma-separated values,\n"
     "--config-dir adds a folder of your own configuration, --hydra-help lists the rest."

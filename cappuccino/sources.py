@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import time
 from decimal import Decimal
 
@@ -38,7 +39,7 @@ def load_bars(data: DataConfig) -> BarTable:
     from cappuccino.bars.store import BarStore
 
     if isinstance(data, AlpacaData):
-        if not BarStore(data.path).exists():
+        if not BarStore(pathlib.Path(data.path)).exists():
             raise InputError(f"data.path is {data.path}, where no bars are stored; fill it with: cappuccino data fetch")
         venue = quote = None
     else:
@@ -64,7 +65,7 @@ def fetch_bars(data: AlpacaData, console: Console) -> None:
     now = int(time.time())
     assert data.assets is not None
     assert data.start_seconds is not None
-    store = BarStore(data.path)
+    store = BarStore(pathlib.Path(data.path))
     report = download(
         store,
         data.assets,

@@ -25,10 +25,8 @@ def head(name: str, arguments: list[str]) -> str:
 
     changed = [line[3:] for line in git("status", "--porcelain").splitlines() if not line.endswith(f"{name}.txt")]
     state = f" with uncommitted changes in {', '.join(changed)}" if changed else ""
-    processor = next(
-        (line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
-        platform.processor(),
-    )
+    models = [line for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    processor = models[0].split(":", 1)[1].strip() if models else platform.processor()
     return (
         f"command  make proof {' '.join([name, *arguments])}\n"
         f"commit   {git('rev-parse', '--short=12', 'HEAD')}{state}\n"

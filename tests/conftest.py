@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import pathlib
 
+import hypothesis
+import jax
 import pytest
+from jaxtyping import install_import_hook
 
 ROOT = pathlib.Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
+CACHE = str(ROOT / ".pytest_cache" / "jax")
 
-import hypothesis
-import jax
-from jaxtyping import install_import_hook
-
+# For this process, and for those that tests start.
+jax.config.update("jax_platforms", os.environ.setdefault("JAX_PLATFORMS", "cpu"))
+jax.config.update("jax_compilation_cache_dir", os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", CACHE))
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 # From here on every annotation in the package is checked when it is called.

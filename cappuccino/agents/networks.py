@@ -9,6 +9,7 @@ Axes: *N ticks, L look-back, A assets, F features, R accounts on a tick.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from typing import Protocol
 
@@ -20,7 +21,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from cappuccino.errors import InputError
 from cappuccino.features.normaliser import Normaliser, normalise
 
-HIDDEN_INIT = nnx.initializers.orthogonal(2**0.5)
+HIDDEN_SCALE = 2**0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,9 +62,15 @@ class Tower(Protocol):
     def outputs(self, embedding: Float[Array, "..."], weights: Float[Array, "*N R A"]) -> Float[Array, "*N R out"]: ...
 
 
-def _dense(inputs: int, outputs: int, rngs: nnx.Rngs, *, scale: float | None = None, use_bias: bool = True) -> nnx.Linear:
-    init = HIDDEN_INIT if scale is None else nnx.initializers.orthogonal(scale)
-    return nnx.Linear(inputs, outputs, use_bias=use_bias, kernel_init=init, rngs=rngs)
+@functools.cache
+def _orthogonal(scale: float) -> nnx.Initializer:
+    # A layer keeps its initialiser, and functions are equal only if they are one: a new one would make every policy a new
+    # graph, and whatever takes the graph as static would be compiled again for it.
+    return nnx.initializers.orthogonal(scale)
+
+
+def _dense(inputs: int, outputs: int, rngs: nnx.Rngs, *, scale: float = HIDDEN_SCALE, use_bias: bool = True) -> nnx.Linear:
+    return nnx.Linear(inputs, outputs, use_bias=use_bias, kernel_init=_orthogonal(scale), rngs=rngs)
 
 
 def _layers(widths: tuple[int, ...], rngs: nnx.Rngs) -> nnx.List[nnx.Linear]:
@@ -176,7 +183,7 @@ def make_policy(shape: NetworkShape, normaliser: Normaliser, *, log_std: float =
     return Policy(shape, normaliser, log_std=log_std, rngs=nnx.Rngs(key))
 
 
-def target_weights(logits: Float[Array, "*N A+1"]) -> Float[Array, "*N A"]:
+def target_weights(logits: Float[Array, "*N K"]) -> Float[Array, "*N K-1"]:
     """Softmax over assets and cash; the share of cash, last, is left out."""
     return jax.nn.softmax(logits, axis=-1)[..., :-1]
 

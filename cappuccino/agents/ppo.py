@@ -24,10 +24,14 @@ LOG_2PI = 1.8378770664093453
 
 @dataclasses.dataclass(frozen=True)
 class PPOShape:
-    """Epochs over a rollout and minibatches in an epoch. Changing it recompiles."""
+    """Epochs over a rollout and minibatches in an epoch. Changing it recompiles.
+
+    relative: take each account's advantage relative to the other accounts on its tick, which lived through the same market.
+    """
 
     epochs: int
     minibatches: int
+    relative: bool = True
 
     def __post_init__(self) -> None:
         for name in ("epochs", "minibatches"):
@@ -77,6 +81,7 @@ class Samples(NamedTuple):
     action: Float[Array, "M R A+1"]
     log_prob: Float[Array, "M R"]
     value: Float[Array, "M R"]
+    returns: Float[Array, "M R"]
     advantage: Float[Array, "M R"]
 
 
@@ -133,13 +138,24 @@ def generalised_advantages(
     return advantages
 
 
+def relative_to_others(advantage: Float[Array, "*N R"]) -> Float[Array, "*N R"]:
+    """Each account's advantage less the mean of the R - 1 others on its tick; unchanged where there is no other.
+
+    The accounts of a tick share the market's noise, which so cancels (common random numbers). The others' mean does not depend on
+    the account's own action: a baseline of this kind leaves the expected gradient as it is.
+    """
+    accounts = advantage.shape[-1]
+    if accounts == 1:
+        return advantage
+    return (advantage - jnp.mean(advantage, axis=-1, keepdims=True)) * (accounts / (accounts - 1))
+
+
 def ppo_loss(
     policy: Policy, samples: Samples, features: Float[Array, "T A F"], params: PPOParams
 ) -> tuple[Float[Array, ""], LossMetrics]:
     """Clipped surrogate plus clipped value loss less the entropy bonus, averaged over a minibatch.
 
-    `features` are normalised; `samples.advantage` is raw: the returns are advantage + value, and the surrogate takes
-    advantages standardised over the minibatch.
+    `features` are normalised; the surrogate takes advantages standardised over the minibatch.
     """
     embedding = policy.embed(windows(features, samples.tick, policy.shape.lookback))
     mean = policy.logits(embedding, samples.weights)
@@ -152,9 +168,8 @@ def ppo_loss(
     bounded = jnp.clip(ratio, 1 - params.clip, 1 + params.clip)
     policy_loss = -jnp.mean(jnp.minimum(ratio * advantage, bounded * advantage))
 
-    returns = samples.advantage + samples.value
     near = samples.value + jnp.clip(value - samples.value, -params.value_clip, params.value_clip)
-    value_loss = 0.5 * jnp.mean(jnp.maximum((value - returns) ** 2, (near - returns) ** 2))
+    value_loss = 0.5 * jnp.mean(jnp.maximum((value - samples.returns) ** 2, (near - samples.returns) ** 2))
 
     entropy = gaussian_entropy(mean.shape[-1], log_std)
     loss = policy_loss + params.value_coefficient * value_loss - params.entropy * entropy
@@ -194,7 +209,15 @@ def ppo_update(
     advantage = generalised_advantages(
         rollout.reward, rollout.value, rollout.terminated, rollout.last_value, params.gamma, params.gae_lambda
     )
-    samples = Samples(rollout.tick, rollout.weights, rollout.action, rollout.log_prob, rollout.value, advantage)
+    samples = Samples(
+        tick=rollout.tick,
+        weights=rollout.weights,
+        action=rollout.action,
+        log_prob=rollout.log_prob,
+        value=rollout.value,
+        returns=advantage + rollout.value,
+        advantage=relative_to_others(advantage) if shape.relative else advantage,
+    )
     samples = jax.tree.map(lambda x: x.reshape(steps * clocks, *x.shape[2:]), samples)
     progress = update.astype(params.updates.dtype) / params.updates
     rate = params.learning_rate * (1 - (1 - params.final_rate) * jnp.minimum(progress, 1))
@@ -208,7 +231,7 @@ def ppo_update(
         gradients, metrics = jax.grad(loss, has_aux=True)(weights, minibatch)
         changes, opt_state = transform.update(gradients, opt_state)
         weights = jax.tree.map(lambda weight, change: weight - rate * change, weights, changes)
-        metrics = metrics._replace(gradient_norm=optax.global_norm(gradients))
+        metrics = metrics._replace(gradient_norm=optax.tree.norm(gradients))
         return (weights, opt_state, metrics.kl > params.target_kl), metrics
 
     def skip(carry: tuple, minibatch: Samples) -> tuple[tuple, LossMetrics]:

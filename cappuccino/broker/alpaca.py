@@ -21,7 +21,6 @@ from alpaca.trading.requests import GetAssetsRequest, GetOrdersRequest
 
 from cappuccino.broker import alpaca_wire as wire
 from cappuccino.broker.access import DATA_URL, LIVE_URL, PAPER_URL, checked_url, is_loopback, keys_from_environment
-from cappuccino.deadline import DeadlineSession
 from cappuccino.broker.protocol import (
     AccountState,
     Asset,
@@ -35,6 +34,7 @@ from cappuccino.broker.protocol import (
     Quote,
     UnknownOutcome,
 )
+from cappuccino.deadline import DeadlineSession
 from cappuccino.errors import InputError
 
 ATTEMPTS = 5

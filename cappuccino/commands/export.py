@@ -7,6 +7,7 @@ import datetime
 import pathlib
 
 import numpy as np
+from jaxtyping import Array
 from rich.console import Console
 
 import cappuccino
@@ -38,7 +39,7 @@ def run(config: ExportConfig) -> None:
     rows = spec.valid & (np.arange(len(spec.valid)) < data.spans.train.stop)
     low, high = training_range(np.asarray(data.market.features), rows)
     out = pathlib.Path(config.out) if config.out else folder.folder / "artifact"
-    artifact = export_artifact(
+    export_artifact(
         policy,
         out=out,
         assets=spec.assets,
@@ -64,9 +65,8 @@ def run(config: ExportConfig) -> None:
         code_version=cappuccino.__version__,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
-    del artifact
     console.print(f"artifact    {out}: checkpoint {best.update} of {folder.folder}, {', '.join(spec.assets)}")
 
 
-def _floats(values: np.ndarray) -> tuple[float, ...]:
+def _floats(values: Array | np.ndarray) -> tuple[float, ...]:
     return tuple(float(value) for value in values)

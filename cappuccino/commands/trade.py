@@ -63,7 +63,7 @@ def run(config: TradeCommandConfig) -> None:
 def _venue(config: TradeCommandConfig, manifest: Manifest, console: Console) -> Iterator[Venue]:
     broker = config.broker
     if not isinstance(broker, LocalBrokerConfig):
-        live = config.trade.live
+        live = config.live
         if live:
             _confirm_live(config, manifest, console)
         key, secret = keys_from_environment()
@@ -74,8 +74,8 @@ def _venue(config: TradeCommandConfig, manifest: Manifest, console: Console) -> 
             RealClock(),
         )
         return
-    if config.trade.live:
-        raise InputError("trade.live=true goes with broker=alpaca; a local exchange has no real money")
+    if config.live:
+        raise InputError("live=true goes with broker=alpaca; a local exchange has no real money")
     with _local_url(config, broker, manifest) as url:
         yield Venue(
             AlpacaBroker(*LOCAL_KEYS, trading_url=url, data_url=broker.data_url, deadline_s=broker.deadline_s),

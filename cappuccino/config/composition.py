@@ -96,6 +96,8 @@ def explain(error: Exception, command: str) -> str:
             raise error
         return "a key of a group is set that has not been chosen; choose it too, like data=files or costs=alpaca"
     full_key = re.search(r"full_key: (\S+)", text)
+    if "object_type=dict" in text and full_key:
+        return f"{full_key[1]} is not there yet; a new entry is written +{full_key[1]}=VALUE"
     if re.search(r"Key '[^']+' (is )?not in", text) and full_key:
         return _unknown_key(full_key[1], _known_keys(command))
     choice = re.search(r"Could not find '([^']+)/([^'/]+)'\s+Available options in '[^']+':((?:\n\t\S+)*)", text)
@@ -185,7 +187,7 @@ def data_from(values: Mapping[str, Any]) -> groups.DataConfig:
 
 def group_from(schema: type[Group], values: Mapping[str, Any]) -> Group:
     """A group from its values as plain data. Raises InputError for keys that it does not have or lacks."""
-    names = {field.name for field in dataclasses.fields(schema)}
+    names = {field.name for field in dataclasses.fields(schema)}  # pyright: ignore[reportArgumentType]
     if values.keys() != names:
         raise InputError(f"{schema.__name__} has {', '.join(sorted(names))}; got {', '.join(sorted(values))}")
     return schema(**values)

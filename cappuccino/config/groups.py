@@ -48,7 +48,7 @@ class DataConfig:
         check_ranges("data", self, max_hole_bars="[0, inf)")
         if (self.train_end is None) != (self.valid_end is None):
             raise InputError(
-                f"data.train_end is {self.train_end} and data.valid_end {self.valid_end}; give both dates, or neither for 70/15/15"
+                f"data.train_end is {self.train_end} and data.valid_end {self.valid_end}; give both, or neither for 70/15/15"
             )
         check_rising_dates("data", self, "start", "train_end", "valid_end")
 
@@ -250,6 +250,7 @@ class AgentConfig:
     max_gradient_norm: float
     epochs: int
     minibatches: int
+    relative: bool
     target_kl: float | None
     log_std: float
 
@@ -337,7 +338,6 @@ class TraderConfig:
     dry_run: bool
     bars: int | None
     allow_outside: list[str]
-    live: bool
 
     def __post_init__(self) -> None:
         check_name("trade.name", self.name)

@@ -122,6 +122,7 @@ class TradeCommandConfig:
     data: DataConfig | None
     costs: CostsConfig | None
     trade: TraderConfig
+    live: bool
     runs_dir: str
 
 

@@ -89,7 +89,8 @@ def _differential_sharpe() -> Reward:
     """Derivative of the moving Sharpe ratio with respect to the forgetting rate (Moody and Saffell 1998, eq. 8).
 
     rate x D, D = (B dA - A dB / 2) / (B - A^2)^(3/2), dA = x - A, dB = x^2 - B, x the log growth; A and B then move by the
-    rate, sharpe_rate. A pure number per bar. The variance B - A^2 is at least (1 bp)^2 a bar: below that a Sharpe ratio means nothing.
+    rate, sharpe_rate. A pure number per bar. The variance B - A^2 is at least (1 bp)^2 a bar: below that a Sharpe ratio means
+    nothing.
     """
 
     def init(equity: Float[Array, "*B"]) -> SharpeMoments:

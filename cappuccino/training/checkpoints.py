@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pathlib
-from typing import Any, NamedTuple, Self, TypeVar
+import shutil
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +20,9 @@ from cappuccino.errors import InputError
 Tree = TypeVar("Tree")
 KEPT = 2
 """Latest checkpoints kept, beside the best: should the last one be unreadable, the one before it is there."""
+
+DELETED = "deleted"
+"""Where a checkpoint is moved, in one step, before its files are deleted one by one."""
 
 
 class Restored(NamedTuple):
@@ -60,9 +66,9 @@ def unflatten(like: Tree, arrays: dict[str, np.ndarray]) -> Tree:
     return jax.tree_util.tree_unflatten(structure, restored)
 
 
-def digest(arrays: dict[str, np.ndarray]) -> str:
-    """SHA-256 over names, dtypes, shapes and values, in hexadecimal."""
-    total = hashlib.sha256()
+def digest(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None) -> str:
+    """SHA-256 over names, dtypes, shapes and values, and over what else is saved with them, in hexadecimal."""
+    total = hashlib.sha256(b"" if meta is None else json.dumps(meta, sort_keys=True).encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         total.update(f"{name} {array.dtype} {array.shape}".encode())
@@ -73,12 +79,16 @@ def digest(arrays: dict[str, np.ndarray]) -> str:
 class Checkpoints:
     """The checkpoints of one run: the latest ones and the one with the highest score.
 
-    A checkpoint appears under its number only when it is complete: a kill at any moment leaves the one before it. What it holds
-    is checked against its SHA-256 when it is read.
+    A checkpoint appears under its number only when it is complete, and disappears from there before it is deleted: a kill at
+    any moment leaves whole ones. What it holds is checked against its SHA-256 when it is read, its score when this is opened.
+
+    Raises InputError for a checkpoint without a readable score.
     """
 
     def __init__(self, folder: pathlib.Path):
         self.folder = folder
+        self._clear_deleted()
+        self._check_scores()
         keep = preservation_policy.AnyPreservationPolicy(
             [
                 preservation_policy.LatestN(KEPT),
@@ -89,11 +99,12 @@ class Checkpoints:
             enable_async_checkpointing=False,
             cleanup_tmp_directories=True,
             preservation_policy=keep,
+            todelete_subdir=DELETED,
             best_fn=lambda metrics: metrics["score"],
         )
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Checkpoints:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -113,11 +124,12 @@ class Checkpoints:
         self._manager.save(
             update,
             args=ocp.args.Composite(
-                arrays=ocp.args.StandardSave(arrays), meta=ocp.args.JsonSave({**meta, "sha256": digest(arrays)})
+                arrays=ocp.args.StandardSave(arrays), meta=ocp.args.JsonSave({**meta, "sha256": digest(arrays, meta)})
             ),
-            metrics={"score": score},
+            metrics={"score": score, "sha256": _score_digest(score)},
         )
         self._manager.wait_until_finished()
+        self._clear_deleted()
 
     def restore(self, update: int) -> Restored:
         """Read checkpoint `update`. Raises InputError if it cannot be read or is not what was written."""
@@ -132,12 +144,34 @@ class Checkpoints:
             ) from error
         arrays = {name: np.asarray(array) for name, array in found["arrays"].items()}
         meta = dict(found["meta"])
-        if digest(arrays) != meta.pop("sha256", None):
+        expected = meta.pop("sha256", None)
+        if digest(arrays, meta) != expected:
             raise InputError(
                 f"checkpoint {self.folder / str(update)} does not match its SHA-256; delete that folder to go on from the one "
                 "before it"
             )
         return Restored(update=update, arrays=arrays, meta=meta)
+
+    def _clear_deleted(self) -> None:
+        if (self.folder / DELETED).exists():
+            shutil.rmtree(self.folder / DELETED)
+
+    def _check_scores(self) -> None:
+        # Orbax compares the scores of all checkpoints, and would take a damaged one for what it says, or fail with a traceback.
+        for checkpoint in self.folder.glob("[0-9]*"):
+            if not checkpoint.name.isdecimal():
+                continue
+            try:
+                found = json.loads((checkpoint / "metrics" / "metrics").read_bytes())
+                intact = found["sha256"] == _score_digest(found["score"])
+            except (OSError, ValueError, KeyError, TypeError):
+                intact = False
+            if not intact:
+                raise InputError(f"checkpoint {checkpoint} has no readable score; delete that folder to go on from another one")
+
+
+def _score_digest(score: float) -> str:
+    return hashlib.sha256(repr(float(score)).encode()).hexdigest()
 
 
 def _first_line(error: Exception) -> str:

@@ -70,8 +70,9 @@ def train(
 ) -> Outcome:
     """Train up to `schedule.updates` updates from wherever `state` is.
 
-    After every chunk: validate, write the chunk's rows, then the checkpoint, in this order, so that whatever a checkpoint says is
-    done is in the log. Raises InputError if the training diverges (a metric is not finite).
+    After every chunk: validate, write the chunk's rows, then the checkpoint, in this order, so that whatever a checkpoint says
+    is done is in the log. Raises InputError if the training diverges (a metric or a weight is not finite), leaving the
+    checkpoint before as the latest.
     """
     done = first = int(state.update)
     begun = time.perf_counter()
@@ -85,9 +86,11 @@ def train(
             state, metrics = compiled(state, frozen, market, starts, params)
             done += schedule.chunk
             rows = _rows(jax.device_get(metrics), done - schedule.chunk, learner.env_steps_per_update)
+            _check_finite(rows)
+            _check_weights(state.weights, done)
             figures = validate(state.weights)
             rows[-1] |= {f"validation/{name}": value for name, value in figures.items()}
-            _check_finite(rows)
+            _check_finite(rows[-1:])
             log.write(rows)
             checkpoints.save(done, saved_tree(state, frozen), figures["score"], {**meta, "validation": dict(figures)})
             advance(done * learner.env_steps_per_update, figures)
@@ -104,13 +107,14 @@ def train(
 
 
 def resume(like: TrainState, frozen: nnx.State, checkpoints: Checkpoints, expected: Mapping[str, Any]) -> TrainState:
-    """The state of the latest checkpoint; `like` and `frozen` give its structure.
+    """The state of the latest checkpoint; `like` and `frozen` give its structure. `like` itself where there is none yet.
 
-    Raises InputError if there is no checkpoint, or if what it was trained with (`expected`, by name) is not what is given now.
+    So a run that was killed before its first checkpoint begins anew, and the same command resumes a run whenever it was killed.
+    Raises InputError if what the checkpoint was trained with (`expected`, by name) is not what is given now.
     """
     latest = checkpoints.latest()
     if latest is None:
-        raise InputError(f"there is no checkpoint in {checkpoints.folder} to resume from; leave resume=true out to begin")
+        return like
     restored = checkpoints.restore(latest)
     for name, value in expected.items():
         if restored.meta.get(name) != value:
@@ -145,10 +149,19 @@ def _check_finite(rows: list[dict[str, float]]) -> None:
     for row in rows:
         for name, value in row.items():
             if not np.isfinite(value):
-                raise InputError(
-                    f"the training diverged: {name} is {value} after update {row['update']:.0f}; try a lower agent.learning_rate "
-                    "or agent.max_gradient_norm"
-                )
+                raise _diverged(f"{name} is {value}", int(row["update"]))
+
+
+def _check_weights(weights: nnx.State, update: int) -> None:
+    # A policy of NaN plans no orders: its backtest is a plain account in cash, and no metric has seen the last gradient step.
+    if not all(np.isfinite(leaf).all() for leaf in jax.device_get(jax.tree.leaves(weights))):
+        raise _diverged("a weight of the policy is not finite", update)
+
+
+def _diverged(what: str, update: int) -> InputError:
+    return InputError(
+        f"the training diverged: {what} after update {update}; try a lower agent.learning_rate or agent.max_gradient_norm"
+    )
 
 
 @contextlib.contextmanager

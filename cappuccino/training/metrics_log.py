@@ -11,7 +11,6 @@ import os
 import pathlib
 import shutil
 from collections.abc import Mapping, Sequence
-from typing import Self
 
 import tensorboardX
 
@@ -21,15 +20,17 @@ Row = Mapping[str, float]
 
 
 def read_rows(path: pathlib.Path) -> list[dict[str, float]]:
-    """The rows of a log; a last line cut short by a kill is left out. Raises InputError for any other line that is not JSON."""
-    text = path.read_text() if path.exists() else ""
-    lines = text.split("\n")[:-1]
+    """The rows of a log; a last line cut short by a kill is left out. Raises InputError for any other line that is no row."""
+    content = path.read_bytes() if path.exists() else b""
     rows = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path} line {number} is not JSON: {error.msg}") from error
+            row = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{path} line {number} is not JSON: {error}") from error
+        if not (isinstance(row, dict) and {"update", "env_steps"} <= row.keys()):
+            raise InputError(f"{path} line {number} is no row of a training's log: it has no update and env_steps")
+        rows.append(row)
     return rows
 
 
@@ -48,13 +49,14 @@ class MetricsLog:
         cut = self._path.with_suffix(".jsonl.tmp")
         cut.write_text("".join(json.dumps(row) + "\n" for row in kept))
         cut.replace(self._path)
-        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+        if (folder / "tensorboard").exists():
+            shutil.rmtree(folder / "tensorboard")
         self._events = tensorboardX.SummaryWriter(str(folder / "tensorboard"), flush_secs=10)
         self._file = self._path.open("a")
         for row in kept:
             self._event(row)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> MetricsLog:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -45,7 +45,7 @@ class Run:
 
     @classmethod
     def create(cls, config: TrainConfig) -> Run:
-        """The folder of a new run, or of the one to be resumed.
+        """The folder of a new run, or of the one to be resumed, which may have no checkpoint yet.
 
         Raises InputError if it exists and is not to be resumed, if there is nothing to resume, or if the configuration of the
         run to be resumed is another.
@@ -62,7 +62,9 @@ class Run:
         if saved.exists():
             raise InputError(f"run {folder} exists; choose another name=, or continue it with resume=true")
         folder.mkdir(parents=True, exist_ok=True)
-        save_config(config, saved)
+        whole = saved.with_suffix(".yaml.tmp")
+        save_config(config, whole)
+        whole.replace(saved)
         return cls(folder, config)
 
     @classmethod

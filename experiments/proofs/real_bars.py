@@ -26,7 +26,9 @@ def main() -> int:
         )
         seconds = time.monotonic() - began
         missing = [name for name in LEFT if not (pathlib.Path(folder) / "real" / name).exists()]
-    print(f"\npython train.py {' '.join(words)}: {seconds:.0f} s, start to end, of {LIMIT_S:.0f} s; left out: {missing or 'nothing'}")
+    print(
+        f"\npython train.py {' '.join(words)}: {seconds:.0f} s, start to end, of {LIMIT_S:.0f} s; left out: {missing or 'nothing'}"
+    )
     return 0 if seconds < LIMIT_S and not missing else 1
 
 

@@ -1,0 +1,114 @@
+"""Writes an artifact: the whole decision graph of a policy as ONNX, and the manifest beside it. The JAX side.
+
+The folder appears complete or not at all, and only once ONNX Runtime has been seen to decide what JAX decides.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import shutil
+import tempfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax2onnx import to_onnx
+from jaxtyping import Array, Float
+
+from cappuccino.agents.networks import Policy, decide, target_weights
+from cappuccino.artifact.manifest import FORMAT_VERSION, MANIFEST_NAME, POLICY_NAME, Manifest, sha256_of_file, write_manifest
+from cappuccino.artifact.runtime import Artifact, load_artifact
+from cappuccino.errors import InputError
+
+OPSET = 21
+TOLERANCE = 1e-5
+"""Largest difference allowed between a target weight of ONNX Runtime and of JAX."""
+
+_UNWRITTEN = {"format_version": FORMAT_VERSION, "files": {POLICY_NAME: ""}}
+
+
+def export_artifact(policy: Policy, *, out: pathlib.Path | str, observations: int = 256, seed: int = 0, **fields) -> Artifact:
+    """Export `policy` to the new folder `out` and load it from there.
+
+    fields: every field of `Manifest` but `format_version` and `files`. The graph is `agents.networks.decide` with the
+    policy's arrays inside: `window` (L, A, F) and `weights` (A,) to `targets` (A,), all float32. It is then compared with
+    JAX on `observations` random ones.
+
+    Raises InputError if `out` exists, a field is missing or wrong, or the two disagree by more than TOLERANCE; nothing is
+    left behind then.
+    """
+    out = pathlib.Path(out)
+    if out.exists():
+        raise InputError(f"{out} exists already; name a folder that does not, an artifact is never overwritten")
+    names = {field.name for field in dataclasses.fields(Manifest)} - _UNWRITTEN.keys()
+    if fields.keys() != names:
+        raise InputError(f"manifest fields: missing {sorted(names - fields.keys())}, unknown {sorted(fields.keys() - names)}")
+    manifest = Manifest(**_UNWRITTEN, **fields)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        _write(policy, manifest, folder)
+        windows, weights = random_observations(manifest, observations, np.random.default_rng(seed))
+        gap = largest_difference(policy, load_artifact(folder), windows, weights)
+        if gap > TOLERANCE:
+            raise InputError(f"ONNX Runtime and JAX differ by {gap:.2g} in a target weight; at most {TOLERANCE:g} is allowed")
+        folder.chmod(0o755)
+        folder.rename(out)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    return load_artifact(out)
+
+
+def largest_difference(
+    policy: Policy, artifact: Artifact, windows: Float[np.ndarray, "N L A F"], weights: Float[np.ndarray, "N A"]
+) -> float:
+    """Largest absolute difference of a target weight between JAX and the artifact over N observations."""
+    in_jax = jax.jit(jax.vmap(lambda window, held: decide(policy, window, held)))
+    ours = np.asarray(in_jax(jnp.asarray(windows, jnp.float32), jnp.asarray(weights, jnp.float32)), np.float64)
+    theirs = np.stack([artifact.decide(window, held) for window, held in zip(windows, weights, strict=True)])
+    return float(np.max(np.abs(ours - theirs)))
+
+
+def random_observations(
+    manifest: Manifest, count: int, rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "N L A F"], Float[np.ndarray, "N A"]]:
+    """Windows with the normaliser's mean and twice its spread, so that its clip is met too; weights of random portfolios."""
+    A, F = len(manifest.assets), len(manifest.features)
+    noise = rng.standard_normal((count, manifest.lookback, A, F))
+    windows = np.asarray(manifest.normaliser.mean) + 2 * np.asarray(manifest.normaliser.std) * noise
+    weights = rng.dirichlet(np.ones(A + 1), count)[:, :A]
+    return windows.astype(np.float32), weights.astype(np.float32)
+
+
+def _write(policy: Policy, manifest: Manifest, folder: pathlib.Path) -> None:
+    A = len(manifest.assets)
+    inputs = [
+        jax.ShapeDtypeStruct((manifest.lookback, A, len(manifest.features)), jnp.float32),
+        jax.ShapeDtypeStruct((A,), jnp.float32),
+    ]
+    model = to_onnx(
+        lambda window, weights: _decide_one_row(policy, window, weights),
+        inputs,
+        model_name="cappuccino",
+        opset=OPSET,
+        input_names=["window", "weights"],
+        output_names=["targets"],
+    )
+    _write_durably(folder / POLICY_NAME, model.SerializeToString())
+    files = {POLICY_NAME: sha256_of_file(folder / POLICY_NAME)}
+    write_manifest(dataclasses.replace(manifest, files=files), folder / MANIFEST_NAME)
+
+
+def _decide_one_row(policy: Policy, window: Float[Array, "L A F"], weights: Float[Array, "A"]) -> Float[Array, "A"]:
+    """`decide` with an axis of one tick and one account: jax2onnx writes a dense layer as Gemm, which takes matrices only."""
+    return target_weights(policy.logits(policy.encode(window[None]), weights[None, None]))[0, 0]
+
+
+def _write_durably(path: pathlib.Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

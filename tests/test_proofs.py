@@ -1,0 +1,39 @@
+"""A small instance of each proof in experiments/proofs that no other test runs. The full ones: `make proof NAME`."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+PROOFS = pathlib.Path(__file__).parents[1] / "experiments" / "proofs"
+
+
+def run(name: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, str(PROOFS / f"{name}.py"), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=PROOFS.parents[1],
+        env={**os.environ, "COLUMNS": "120"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_backtest_and_paper_agree(shared_data: pathlib.Path) -> None:
+    del shared_data
+    printed = run("parity", "--bars", "40", "--env-steps", "65536")
+    assert printed.count(": agree") == 4
+    assert printed.count(": noticed") == 6
+
+
+@pytest.mark.slow
+def test_an_artifact_decides_as_the_trainer_did(shared_data: pathlib.Path) -> None:
+    del shared_data
+    printed = run("artifact", "--env-steps", "65536")
+    assert "FALLS SHORT" not in printed
