@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax2onnx import to_onnx
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from cappuccino.agents.networks import Policy, decide, target_weights
+from cappuccino.agents.networks import Policy, decide
 from cappuccino.artifact.manifest import FORMAT_VERSION, MANIFEST_NAME, POLICY_NAME, Manifest, sha256_of_file, write_manifest
 from cappuccino.artifact.runtime import Artifact, load_artifact
 from cappuccino.errors import InputError
@@ -90,7 +90,7 @@ def _write(policy: Policy, manifest: Manifest, folder: pathlib.Path) -> None:
         jax.ShapeDtypeStruct((A,), jnp.float32),
     ]
     model = to_onnx(
-        lambda window, weights: _decide_one_row(policy, window, weights),
+        lambda window, weights: decide(policy, window, weights),
         inputs,
         model_name="cappuccino",
         opset=OPSET,
@@ -100,11 +100,6 @@ def _write(policy: Policy, manifest: Manifest, folder: pathlib.Path) -> None:
     _write_durably(folder / POLICY_NAME, model.SerializeToString())
     files = {POLICY_NAME: sha256_of_file(folder / POLICY_NAME)}
     write_manifest(dataclasses.replace(manifest, files=files), folder / MANIFEST_NAME)
-
-
-def _decide_one_row(policy: Policy, window: Float[Array, "L A F"], weights: Float[Array, "A"]) -> Float[Array, "A"]:
-    """`decide` with an axis of one tick and one account: jax2onnx writes a dense layer as Gemm, which takes matrices only."""
-    return target_weights(policy.logits(policy.encode(window[None]), weights[None, None]))[0, 0]
 
 
 def _write_durably(path: pathlib.Path, content: bytes) -> None:

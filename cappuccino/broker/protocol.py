@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -148,6 +148,7 @@ class BrokerUnavailable(BrokerError):
         self.status = status
 
 
+@runtime_checkable
 class Broker(Protocol):
     """A venue and one account there. Reads raise BrokerUnavailable; each call returns within the broker's deadline."""
 

@@ -1,0 +1,102 @@
+"""Carries out journaled decisions: sells to their end, buys fitted to the cash that is then there, from wherever it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from cappuccino.broker.protocol import Asset, BrokerUnavailable, Side
+from cappuccino.plan import Plan
+from cappuccino.trading.clock import Clock
+from cappuccino.trading.identity import client_order_id
+from cappuccino.trading.journal import Decision, Intent, Journal
+from cappuccino.trading.orders import OrderDesk
+from cappuccino.trading.sizing import OwnAccount, exact_quantity, fitted_buys
+from cappuccino.trading.timing import Timing
+from cappuccino.trading.venue_reader import NoDecision, VenueReader
+
+
+class Execution:
+    """The orders of one trader. `account` and `artifact` are part of their ids."""
+
+    def __init__(
+        self,
+        desk: OrderDesk,
+        reader: VenueReader,
+        clock: Clock,
+        journal: Journal,
+        timing: Timing,
+        *,
+        assets: tuple[str, ...],
+        bar_seconds: int,
+        account: str,
+        artifact: str,
+    ) -> None:
+        self._desk, self._reader, self._clock, self._journal, self._timing = desk, reader, clock, journal, timing
+        self._assets, self._bar_seconds = assets, bar_seconds
+        self._account, self._artifact = account, artifact
+
+    def sells(self, bar: int, orders: Plan, account: OwnAccount, listed: dict[str, Asset]) -> list[Intent]:
+        """Intents of a plan's sells: never more than what no open order reserves."""
+        return self._intents(bar, "sell", orders.sells.tolist(), listed, account.free)
+
+    def carry_out(self, bar: int) -> None:
+        """Bring the journaled decision of `bar` to its end. Doing so twice, or again after a crash, sends nothing twice."""
+        decision = self._journal.decision(bar)
+        assert decision is not None
+        close = bar + self._bar_seconds
+        limits = {"deadline": close + self._timing.deadline, "give_up": close + self._timing.give_up}
+        notes: dict[str, Any] = {}
+        if decision.phase == "sells":
+            for intent in self._journal.intents(bar, "sell"):
+                self._desk.settle(intent, **limits)
+            try:
+                self._journal.add_buys(bar, self._fit_buys(decision, limits["deadline"]))
+            except NoDecision as reason:
+                notes["buys"] = str(reason)
+        for intent in self._journal.intents(bar, "buy"):
+            self._desk.settle(intent, **limits)
+        self._journal.finish(bar, notes)
+
+    def resolve_open(self, bar: int, until: float) -> None:
+        """Know how every order of earlier bars ended. Raises NoDecision if the venue does not say until then."""
+        for intent in self._journal.open_intents(since_bar=bar - 2 * self._bar_seconds):
+            if intent.is_final:
+                try:
+                    intent = self._desk.look_again(intent)
+                except BrokerUnavailable as error:
+                    raise NoDecision(f"order {intent.client_order_id} may have turned up: {error}") from None
+            if not intent.is_final:
+                intent = self._desk.settle(intent, deadline=0.0, give_up=until)
+            if not intent.is_final:
+                raise NoDecision(f"order {intent.client_order_id} is still {intent.state}")
+
+    def _fit_buys(self, decision: Decision, deadline: float) -> list[Intent]:
+        if not any(decision.buys):
+            return []
+        if self._clock.now() >= deadline:
+            raise NoDecision("not sent: the decision's time was up when the sells had ended")
+        account, _, _ = self._reader.own_account(np.array(decision.closes), deadline)
+        listed, rules = self._reader.rules(deadline)
+        fitted = fitted_buys(np.array(decision.buys), account, np.array(decision.tradable), rules)
+        return self._intents(decision.bar, "buy", fitted.tolist(), listed, [None] * len(self._assets))
+
+    def _intents(
+        self,
+        bar: int,
+        side: Side,
+        planned: list[float],
+        listed: dict[str, Asset],
+        bounds: Sequence[Decimal | None],
+    ) -> list[Intent]:
+        now = self._clock.now()
+        intents = []
+        for asset, quantity, bound in zip(self._assets, planned, bounds, strict=True):
+            exact = exact_quantity(quantity, listed[asset].increment, bound) if quantity > 0 else Decimal(0)
+            if exact > 0:
+                name = client_order_id(self._account, self._artifact, bar, asset, side)
+                intents.append(Intent(name, bar, asset, side, exact, created_at=now, updated_at=now))
+        return intents

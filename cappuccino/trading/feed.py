@@ -1,0 +1,186 @@
+"""Live bars as a bar table: fetched once as far back as features reach, then the last three at each close."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from cappuccino.bars.table import BarTable, Origin
+from cappuccino.broker.protocol import BarArrays
+from cappuccino.errors import InputError
+from cappuccino.features.registry import FeatureSet, valid_rows
+
+RECENT = 3
+"""Bars fetched at each close: late trades change a bar after it has closed, the last two are looked at again."""
+
+_FIELDS = ("open", "high", "low", "close", "volume")
+
+
+@runtime_checkable
+class BarSource(Protocol):
+    """The part of a `Broker` that serves bars."""
+
+    def bars(self, assets: Sequence[str], start: int, stop: int, *, bar_seconds: int) -> dict[str, BarArrays]:
+        """As `Broker.bars`."""
+        ...
+
+
+class View(NamedTuple):
+    """What is known at the close of a bar. L look-back, A assets, F features, N rows past their warm-up, at most `rows`.
+
+    window: raw features, oldest first. closes: of the bar, the last known one where `tradable` is false because the asset had
+    no bar. recent: features of all rows that are there, the window's among them.
+    """
+
+    window: Float[np.ndarray, "L A F"]
+    closes: Float[np.ndarray, "A"]
+    tradable: Bool[np.ndarray, "A"]
+    recent: Float[np.ndarray, "N A F"]
+
+
+class Feed:
+    """The last bars of the assets, as many as the features' warm-up and `rows` more.
+
+    rows: rows of features to keep, at least `lookback`. max_hole_bars: as in training; a longer hole starts a new segment.
+    """
+
+    def __init__(
+        self,
+        source: BarSource,
+        features: FeatureSet,
+        *,
+        assets: tuple[str, ...],
+        bar_seconds: int,
+        lookback: int,
+        rows: int,
+        max_hole_bars: int,
+        origin: Origin,
+    ) -> None:
+        self._source, self._features, self._assets = source, features, assets
+        self._bar_seconds, self._lookback, self._max_hole_bars, self._origin = bar_seconds, lookback, max_hole_bars, origin
+        self.depth = features.warmup + max(lookback, rows)
+        self._values = np.ones((len(_FIELDS), self.depth, len(assets)))
+        self._mask = np.zeros((self.depth, len(assets)), dtype=bool)
+        self._last: int | None = None
+
+    def update(self, bar: int) -> dict[str, Any]:
+        """Fetch what is new up to and including `bar`, which has closed; what changed of older bars, by kind.
+
+        May be called again for the same bar. Raises BrokerUnavailable, and InputError for a bar off the clock.
+        """
+        oldest = bar - (self.depth - 1) * self._bar_seconds
+        start = oldest
+        if self._last is not None:
+            start = max(oldest, min(bar - (RECENT - 1) * self._bar_seconds, self._last - self._bar_seconds))
+        fetched = self._source.bars(self._assets, start, bar + self._bar_seconds, bar_seconds=self._bar_seconds)
+        previous = self._last
+        self._shift_to(bar)
+        notes: dict[str, list[str]] = {}
+        for column, asset in enumerate(self._assets):
+            self._take(column, asset, fetched[asset], oldest, previous, notes)
+        return dict(notes)
+
+    def missing(self) -> tuple[str, ...]:
+        """Assets without a bar at the last update's bar."""
+        return tuple(asset for asset, there in zip(self._assets, self._mask[-1], strict=True) if not there)
+
+    def table(self) -> BarTable:
+        """The kept bars up to the last update's, by the same rules as a training table. Raises InputError as it does."""
+        assert self._last is not None
+        stamps = self._last + self._bar_seconds * np.arange(1 - self.depth, 1, dtype=np.int64)
+        return table_from_grid(
+            stamps, self._values, self._mask, self._assets, self._bar_seconds, self._max_hole_bars, self._origin
+        )
+
+    def view(self) -> View:
+        """What the last update's bar shows. Raises InputError, with the reason, if there is no valid window that ends there."""
+        table = self.table()
+        if table.timestamps[-1] != self._last:
+            raise InputError(f"a hole of more than {self._max_hole_bars} bars lasts: no bar of {', '.join(self.missing())}")
+        values = self._features.compute(table)
+        valid = valid_rows(table, self._features.warmup)
+        rows = min(self._lookback, len(table))
+        window = slice(len(table) - rows, len(table))
+        if rows < self._lookback or not valid[window].all() or table.segment[window.start] != table.segment[-1]:
+            since = int((table.segment == table.segment[-1]).sum())
+            raise InputError(
+                f"{since} bars since the last long hole or the venue's first bar; a decision takes a warm-up of "
+                f"{self._features.warmup} and a look-back of {self._lookback}"
+            )
+        if not np.isfinite(values[window]).all():
+            raise InputError("a feature in the window is not finite")
+        return View(values[window], table.close[-1].copy(), table.mask[-1].copy(), values[valid])
+
+    def _shift_to(self, bar: int) -> None:
+        steps = self.depth if self._last is None else (bar - self._last) // self._bar_seconds
+        if steps > 0:
+            steps = min(steps, self.depth)
+            self._values[:, : self.depth - steps] = self._values[:, steps:].copy()
+            self._mask[: self.depth - steps] = self._mask[steps:].copy()
+            self._mask[self.depth - steps :] = False
+        self._last = bar
+
+    def _take(
+        self, column: int, asset: str, bars: BarArrays, oldest: int, previous: int | None, notes: dict[str, list[str]]
+    ) -> None:
+        offsets = bars.timestamps - oldest
+        if (offsets % self._bar_seconds).any():
+            at = int(bars.timestamps[np.argmax(offsets % self._bar_seconds != 0)])
+            raise InputError(f"a bar of {asset} opens at {at}, which is no multiple of {self._bar_seconds} s from the others")
+        rows = offsets // self._bar_seconds
+        new = np.stack([getattr(bars, name) for name in _FIELDS])
+        known = self._mask[rows, column]
+        is_old = np.zeros_like(known) if previous is None else bars.timestamps <= previous
+        changed = known & (self._values[:, rows, column] != new).any(axis=0)
+        for kind, which in (("restated", changed), ("late", is_old & ~known)):
+            if which.any():
+                notes.setdefault(kind, []).extend(f"{asset} {stamp}" for stamp in bars.timestamps[which])
+        self._values[:, rows, column] = new
+        self._mask[rows, column] = True
+
+
+def table_from_grid(
+    stamps: Int[np.ndarray, "T"],
+    values: Float[np.ndarray, "5 T A"],
+    mask: Bool[np.ndarray, "T A"],
+    assets: tuple[str, ...],
+    bar_seconds: int,
+    max_hole_bars: int,
+    origin: Origin,
+) -> BarTable:
+    """A bar table of values on a regular clock, by the rules of `bars.align.table_from_frames`, without pandas.
+
+    values: open, high, low, close and volume; any number where `mask` is false. Unlike there, holes at the end are kept or
+    cut by their length like any other: the last row is the bar that has just closed.
+    Raises InputError if no row has a bar of every asset, or a value is not allowed in a bar table.
+    """
+    row = np.arange(len(mask))[:, None]
+    before = np.maximum.accumulate(np.where(mask, row, -1), axis=0)
+    after = np.minimum.accumulate(np.where(mask, row, len(mask))[::-1], axis=0)[::-1]
+    hole = np.where(mask, 0, after - before - 1)
+    kept = np.flatnonzero((hole <= max_hole_bars).all(axis=1))
+    begins = np.diff(stamps[kept], prepend=stamps[:1] - 2 * bar_seconds) != bar_seconds
+    run_start = np.maximum.accumulate(np.where(begins, np.arange(len(kept)), 0))
+    last_full = np.maximum.accumulate(np.where(mask[kept].all(axis=1), np.arange(len(kept)), -1))
+    run = np.cumsum(begins)[last_full >= run_start]
+    kept = kept[last_full >= run_start]
+    if len(kept) == 0:
+        raise InputError(f"no bar among the last {len(mask)} is there for all of {', '.join(assets)}")
+    there = mask[kept]
+    last = np.maximum.accumulate(np.where(there, np.arange(len(kept))[:, None], 0), axis=0)
+    columns = dict(zip(_FIELDS, values[:, kept], strict=True))
+    last_close = np.take_along_axis(columns["close"], last, axis=0)
+    volume = np.where(there, columns.pop("volume"), 0.0)
+    return BarTable(
+        assets=assets,
+        bar_seconds=bar_seconds,
+        timestamps=stamps[kept],
+        **{name: np.where(there, column, last_close) for name, column in columns.items()},
+        volume=volume,
+        mask=there,
+        segment=np.unique(run, return_inverse=True)[1].astype(np.int64),
+        origin=origin,
+    )

@@ -1,0 +1,139 @@
+"""The trader: at every bar's close it looks, decides, plans and orders; at the start it first finishes what it had begun.
+
+Start-up and recovery are one path: whatever the journal holds unfinished is carried out or resolved by asking the venue, then
+the loop goes on. A venue that fails for a while costs decisions, each journaled with the reason; what waiting does not mend
+is a Refusal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import signal
+import threading
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from cappuccino.artifact.manifest import Manifest
+from cappuccino.broker.protocol import Broker
+from cappuccino.errors import Refusal
+from cappuccino.trading.clock import Clock
+from cappuccino.trading.folder import DRY_JOURNAL_NAME, JOURNAL_NAME, Log, locked, open_log
+from cappuccino.trading.journal import Journal
+from cappuccino.trading.step import BarStep, Decide, TraderSettings
+from cappuccino.trading.timing import Timing
+
+
+class Summary(NamedTuple):
+    """What a run did: bars handled, decisions among them, orders that filled (in part), equity at the last mark."""
+
+    bars: int
+    decisions: int
+    fills: int
+    equity: float | None
+
+
+class Trader:
+    """One policy on one account.
+
+    manifest: of the artifact; artifact: its checksum, by which orders are named. decide: the policy.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        artifact: str,
+        decide: Decide,
+        broker: Broker,
+        clock: Clock,
+        settings: TraderSettings,
+    ) -> None:
+        self._manifest, self._artifact, self._decide = manifest, artifact, decide
+        self._broker, self._clock, self._settings = broker, clock, settings
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Ask the run to end: open orders are brought to their end first. Safe in a signal handler."""
+        self._is_stopped = True
+
+    def run(self) -> Summary:
+        """Trade until `bars` are handled, the replay is over, or SIGTERM or SIGINT comes.
+
+        Raises Refusal where a person has to look first: another trader in the folder, another artifact, account or capital
+        than at the first start, a blocked account, keys that are not taken, too little equity, drift of the features,
+        an order in the journal that the venue knows differently, or one on the venue that the journal does not know.
+        """
+        settings = self._settings
+        with locked(settings.folder), open_log(settings.folder) as log, self._journal() as journal, self._signals():
+            log.info("start", artifact=self._artifact, assets=self._manifest.assets, dry_run=settings.dry_run)
+            try:
+                summary = self._run(journal, log)
+            except Refusal as refusal:
+                log.error("refused", reason=str(refusal))
+                raise
+            log.info("stop", **summary._asdict())
+            return summary
+
+    @contextlib.contextmanager
+    def _journal(self) -> Iterator[Journal]:
+        """The folder's journal; in a dry run a new one, which begins with what the folder's own was told at its start."""
+        path = self._settings.folder / JOURNAL_NAME
+        if not self._settings.dry_run:
+            with contextlib.closing(Journal(path)) as journal:
+                yield journal
+            return
+        dry = self._settings.folder / DRY_JOURNAL_NAME
+        for end in ("", "-wal", "-shm"):
+            dry.with_name(dry.name + end).unlink(missing_ok=True)
+        with contextlib.closing(Journal(dry)) as journal:
+            if path.exists():
+                with contextlib.closing(Journal(path)) as own:
+                    journal.set_meta(**own.meta())
+            yield journal
+
+    def _run(self, journal: Journal, log: Log) -> Summary:
+        settings, clock, bar_seconds = self._settings, self._clock, self._manifest.bar_seconds
+        timing = settings.timing or Timing.for_bars(bar_seconds)
+        step = BarStep(self._manifest, self._artifact, self._decide, self._broker, clock, settings, timing, journal, log)
+        handled = decisions = fills = 0
+        bar = self._first_bar(journal, timing)
+        while not (self._is_stopped or clock.is_finished() or handled == settings.bars):
+            clock.wait_until(bar + bar_seconds + timing.settle, lambda: self._is_stopped)
+            if self._is_stopped:
+                break
+            step.handle(bar, is_last=clock.is_finished())
+            decision = journal.decision(bar)
+            assert decision is not None
+            handled += 1
+            decisions += decision.phase != "none"
+            fills += sum(intent.filled_quantity > 0 for side in ("sell", "buy") for intent in journal.intents(bar, side))
+            log.info("bar", opening=_utc(bar), phase=decision.phase, reason=decision.reason, equity=decision.equity)
+            bar += bar_seconds
+        mark = journal.last_mark()
+        return Summary(handled, decisions, fills, None if mark is None else mark.equity)
+
+    def _first_bar(self, journal: Journal, timing: Timing) -> int:
+        """The bar that closed last if it can still be decided on and was not, or nothing is sent; else the one that runs."""
+        bar_seconds = self._manifest.bar_seconds
+        running = int(self._clock.now() // bar_seconds) * bar_seconds
+        closed = running - bar_seconds
+        if self._settings.dry_run:
+            return closed
+        is_in_time = self._clock.now() - running <= timing.late
+        return closed if is_in_time and journal.decision(closed) is None else running
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {which: signal.signal(which, lambda *_: self.stop()) for which in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for which, handler in before.items():
+                signal.signal(which, handler)
+
+
+def _utc(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()

@@ -1,0 +1,139 @@
+"""Live bars become the same table, and the same features, as the recorded ones."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trading_scenarios import ASSETS, FEATURES, HOUR, LOOKBACK, walk
+
+from cappuccino.bars.align import table_from_frames
+from cappuccino.bars.table import BarTable, Origin
+from cappuccino.broker.protocol import BarArrays
+from cappuccino.errors import InputError
+from cappuccino.features.registry import FeatureSet
+from cappuccino.trading.feed import Feed, table_from_grid
+
+FIELDS = ("open", "high", "low", "close", "volume")
+ORIGIN = Origin("synthetic", "none", "USD")
+
+
+def _grid(table: BarTable) -> np.ndarray:
+    return np.stack([getattr(table, name) for name in FIELDS])
+
+
+@settings(max_examples=60)
+@given(data=st.data(), rows=st.integers(1, 25), max_hole=st.integers(0, 4))
+def test_the_grid_table_is_the_training_table(data: st.DataObject, rows: int, max_hole: int) -> None:
+    mask = np.array(data.draw(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=rows, max_size=rows)))
+    mask[-1] = True
+    full = walk(rows)
+    frames = {
+        asset: pd.DataFrame({"timestamp": full.timestamps, **{name: getattr(full, name)[:, k] for name in FIELDS}})[mask[:, k]]
+        for k, asset in enumerate(ASSETS)
+    }
+    theirs = table_from_frames(
+        {asset: frame.reset_index(drop=True) for asset, frame in frames.items()},
+        bar_seconds=HOUR,
+        max_hole_bars=max_hole,
+        origin=ORIGIN,
+    )
+    # Before the last asset's first bar there is no common range: the training table does not begin there.
+    first = int((full.timestamps == max(frame["timestamp"].iloc[0] for frame in frames.values())).argmax())
+    values = np.where(mask, _grid(full), -1.0)
+    ours = table_from_grid(full.timestamps[first:], values[:, first:], mask[first:], ASSETS, HOUR, max_hole, ORIGIN)
+    assert ours.fingerprint() == theirs.fingerprint()
+
+
+class Replay:
+    """Bars up to a row, from a table that may be changed between two looks; counts the bars it was asked for."""
+
+    def __init__(self, table: BarTable) -> None:
+        self.table, self.asked = table, []
+
+    def bars(self, assets: tuple[str, ...], start: int, stop: int, *, bar_seconds: int) -> dict[str, BarArrays]:
+        self.asked.append((stop - start) // bar_seconds)
+        inside = (self.table.timestamps >= start) & (self.table.timestamps < stop)
+        return {
+            asset: BarArrays(*(column[inside & self.table.mask[:, k]] for column in self._columns(k)))
+            for k, asset in enumerate(assets)
+        }
+
+    def _columns(self, k: int) -> Iterator[np.ndarray]:
+        yield self.table.timestamps
+        yield from (getattr(self.table, name)[:, k] for name in FIELDS)
+
+
+def _feed(replay: Replay, rows: int = 20) -> Feed:
+    return Feed(
+        replay,
+        FeatureSet(FEATURES),
+        assets=ASSETS,
+        bar_seconds=HOUR,
+        lookback=LOOKBACK,
+        rows=rows,
+        max_hole_bars=3,
+        origin=ORIGIN,
+    )
+
+
+@pytest.fixture
+def table() -> BarTable:
+    return walk(400, missing={230: (1,), 303: (0, 2), 304: (0,), 330: (0, 1, 2), 350: (2,)})
+
+
+def test_live_windows_equal_the_recorded_ones(table: BarTable) -> None:
+    replay = Replay(table)
+    feed, features = _feed(replay), FeatureSet(FEATURES).compute(table)
+    scale = np.nanstd(features, axis=(0, 1))
+    for row in range(300, 360):
+        feed.update(int(table.timestamps[row]))
+        view = feed.view()
+        expected = features[row - LOOKBACK + 1 : row + 1]
+        assert (np.abs(view.window - expected) / scale).max() < 1e-9
+        np.testing.assert_array_equal(view.closes, table.close[row])
+        np.testing.assert_array_equal(view.tradable, table.mask[row])
+    assert replay.asked == [feed.depth] + [3] * 59
+
+
+def test_a_pause_is_caught_up(table: BarTable) -> None:
+    replay = Replay(table)
+    feed, fresh = _feed(replay), _feed(Replay(table))
+    for row in (300, 301, 310, 395):
+        feed.update(int(table.timestamps[row]))
+    fresh.update(int(table.timestamps[395]))
+    assert feed.table().fingerprint() == fresh.table().fingerprint()
+    assert replay.asked == [feed.depth, 3, 11, 87]
+
+
+def test_restated_and_late_bars_are_taken_and_told(table: BarTable) -> None:
+    replay = Replay(table)
+    feed = _feed(replay)
+    assert feed.update(int(table.timestamps[303])) == {}
+    assert feed.missing() == ("BTC", "LTC")
+    close, mask = table.close.copy(), table.mask.copy()
+    close[302, 1] = (table.high[302, 1] + table.low[302, 1]) / 2
+    mask[303, 2] = True
+    replay.table = dataclasses.replace(table, close=close, mask=mask)
+    notes = feed.update(int(table.timestamps[304]))
+    assert notes == {"restated": [f"ETH {table.timestamps[302]}"], "late": [f"LTC {table.timestamps[303]}"]}
+    assert feed.table().close[-3, 1] == close[302, 1]
+    assert feed.table().mask[-2].tolist() == [False, True, True]
+
+
+def test_too_little_history_is_said(table: BarTable) -> None:
+    feed = _feed(Replay(table))
+    feed.update(int(table.timestamps[168]))
+    with pytest.raises(InputError, match=r"169 bars since the last long hole or the venue's first bar; .* warm-up of 168"):
+        feed.view()
+
+
+def test_a_bar_off_the_clock_is_refused(table: BarTable) -> None:
+    replay = Replay(dataclasses.replace(table, timestamps=table.timestamps + 60))
+    with pytest.raises(InputError, match="which is no multiple of 3600 s"):
+        _feed(replay).update(int(table.timestamps[300]))

@@ -1,0 +1,60 @@
+"""A trader's process is small and starts fast: measured in a process of its own, up to the first decision."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from trading_scenarios import manifest_of, serving, venue_of, walk
+
+from cappuccino.artifact.manifest import write_manifest
+
+pytestmark = pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="memory is read from /proc")
+
+_START = """
+import json, pathlib, sys, time
+url, folder, manifest = sys.argv[1:]
+from decimal import Decimal
+from cappuccino.artifact.manifest import read_manifest
+from cappuccino.trading.clock import ExchangeClock
+from cappuccino.trading.trader import Trader, TraderSettings
+import cappuccino.artifact.runtime
+def floor():
+    status = dict(line.split(":") for line in pathlib.Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) / 1024, time.process_time()
+without_broker = floor()
+from cappuccino.broker.alpaca import AlpacaBroker
+reached = []
+def decide(window, weights):
+    reached.append(floor())
+    return 0 * weights
+settings = TraderSettings(folder=pathlib.Path(folder), capital=Decimal(100_000), max_hole_bars=6, bars=1)
+broker = AlpacaBroker("key", "secret", trading_url=url)
+Trader(read_manifest(pathlib.Path(manifest)), "artifact", decide, broker, ExchangeClock(url, "stepped"), settings).run()
+heavy = sorted({"jax", "flax", "onnx", "plotly", "optuna", "hydra"} & sys.modules.keys())
+print(json.dumps([without_broker, reached[0], heavy]))
+"""
+
+
+def test_memory_and_time_to_the_first_decision(tmp_path: pathlib.Path) -> None:
+    table = walk(720)
+    write_manifest(manifest_of(table), tmp_path / "manifest.json")
+    with serving(venue_of(table, 700)) as url:
+        ran = subprocess.run(
+            [sys.executable, "-c", _START, url, str(tmp_path / "trader"), str(tmp_path / "manifest.json")],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[2])},
+            check=True,
+        )
+    (with_features, feature_seconds), (whole, whole_seconds), heavy = json.loads(ran.stdout)
+    assert heavy == []
+    assert with_features < 200
+    assert feature_seconds < 2.5
+    assert whole < 250
+    assert whole_seconds < 5
+    print(with_features, feature_seconds, whole, whole_seconds)
