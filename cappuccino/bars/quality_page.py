@@ -22,10 +22,15 @@ GAPS_LISTED = 20
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto }
-th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap }
+table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; display: block; overflow-x: auto }
+th, td { padding: .25rem .45rem; text-align: right; border-bottom: 1px solid #ddd }
+td { white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
 """
+
+
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#555555", "#b8a500")
+"""Of the assets, the same in every plot: told apart by the colour-blind too (Okabe and Ito)."""
 
 
 def write_quality_page(report: QualityReport, path: pathlib.Path | str, *, title: str = "Quality of the bars") -> None:
@@ -66,13 +71,14 @@ def quality_figure(report: QualityReport) -> go.Figure:
     figure.add_trace(
         go.Heatmap(x=dates, y=names, z=coverage, zmin=0, zmax=1, colorscale="Blues", showscale=False), row=1, col=1
     )
-    for asset in report.assets:
+    for place, asset in enumerate(report.assets):
+        line = {"color": COLOURS[place % len(COLOURS)], "width": 1.2}
         period = np.searchsorted(edges, asset.timestamps, side="right") - 1
         last_row = np.flatnonzero(np.diff(period, append=-1))
         reference = asset.close[np.isfinite(asset.close) & (asset.close > 0)][:1]
         base = float(reference[0]) if len(reference) else 1.0
         figure.add_trace(
-            go.Scatter(x=dates[period[last_row]], y=asset.close[last_row] / base, name=asset.asset, mode="lines"),
+            go.Scatter(x=dates[period[last_row]], y=asset.close[last_row] / base, name=asset.asset, mode="lines", line=line),
             row=2,
             col=1,
         )
@@ -84,10 +90,10 @@ def quality_figure(report: QualityReport) -> go.Figure:
         )
         figure.add_trace(outliers, row=2, col=1)
         volume = _mean_by_period(asset.volume, period, len(dates))
-        figure.add_trace(go.Scatter(x=dates, y=volume, name=f"{asset.asset} volume", showlegend=False), row=3, col=1)
+        figure.add_trace(go.Scatter(x=dates, y=volume, name=f"{asset.asset} volume", showlegend=False, line=line), row=3, col=1)
     figure.update_yaxes(type="log", row=2, col=1)
     figure.update_yaxes(type="log", row=3, col=1)
-    figure.update_layout(height=900, template="plotly_white", margin={"l": 60, "r": 20, "t": 40, "b": 40})
+    figure.update_layout(height=900, template="plotly_white", margin={"l": 60, "r": 20, "t": 70, "b": 40})
     return figure
 
 

@@ -94,8 +94,10 @@ class Proof:
         numbers = [int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal()] if folder.is_dir() else []
         return max(numbers, default=None)
 
-    def writing(self, name: str) -> bool:
-        return any((self.folder / name / "checkpoints").glob(WRITING))
+    def half_written(self, name: str) -> set[tuple[int, int]]:
+        """The checkpoints that are not whole, by what tells one that a kill left from a new one of the same name."""
+        found = [path.stat() for path in (self.folder / name / "checkpoints").glob(WRITING)]
+        return {(status.st_ino, status.st_mtime_ns) for status in found}
 
     def leave_alone(self, name: str) -> float:
         """Run a training from beginning to end; seconds that it took. Notes how long the first checkpoint took."""
@@ -111,12 +113,12 @@ class Proof:
 
         Any moment: up to when the first checkpoint is due, and a third beyond; or soon after the third checkpoint.
         """
-        config = self.folder / name / "config.yaml"
+        config, left = self.folder / name / "config.yaml", self.half_written(name)
         begun = time.monotonic()
         process = self.start(name, resume=config.exists())
         try:
             self._await(process, name, config.exists)
-            before = self.latest(name) or 0
+            before, checkpoints = self.latest(name) or 0, self.folder / name / "checkpoints"
             wait = self.random.uniform(0, self.startup * 4 / 3)
             target = before + self.random.randrange(3)
             if aim == "any":
@@ -125,7 +127,7 @@ class Proof:
             elif aim == "writing":
                 self._await(process, name, lambda: (self.latest(name) or 0) > before)
                 self.startup = time.monotonic() - begun
-                self._await(process, name, lambda: (self.latest(name) or 0) > target and self.writing(name))
+                self._await(process, name, lambda: (self.latest(name) or 0) > target and any(checkpoints.glob(WRITING)))
                 time.sleep(self.random.uniform(0, 0.01))
             if process.poll() is not None:
                 self.finish(process, name)
@@ -134,7 +136,7 @@ class Proof:
         finally:
             process.kill()
             process.wait()
-        return Kill(aim, time.monotonic() - begun, self.writing(name), self.latest(name))
+        return Kill(aim, time.monotonic() - begun, bool(self.half_written(name) - left), self.latest(name))
 
     def _await(self, process: subprocess.Popen, name: str, condition: Callable[[], bool]) -> None:
         patience = time.monotonic() + PATIENCE

@@ -234,7 +234,7 @@ def _notices(session: Session, bars: BarTable, costs: CostsConfig, capital: floa
     """Whether each single change of the environment makes the comparison fail."""
     noticed = True
     changes = {
-        "minimum notional 10 -> 20": (dataclasses.replace(costs, min_notional=20.0), contextlib.nullcontext()),
+        "minimum notional 10 -> 500": (dataclasses.replace(costs, min_notional=500.0), contextlib.nullcontext()),
         "margin 0.04 -> 0.05": (dataclasses.replace(costs, buying_power_margin=0.05), contextlib.nullcontext()),
         "sizing price + 1 bp": (costs, other_sizing_price()),
     }
