@@ -18,7 +18,9 @@ LINE = re.compile(r"^(?P<indent> *)(?P<key>[a-z_]+): ?(?P<value>.*?)\s*(?:  #\s?
 
 
 def table(path: pathlib.Path) -> list[str]:
-    """Rows of one YAML file: dotted key, value, comment."""
+    """Rows of one YAML file: dotted key, value, comment. What names the choice itself is left out: its group chooses it."""
+    group = path.parent.name
+    prefix = [] if group in ("conf", "experiment") else [group]
     rows, parents = [], []
     for line in path.read_text().splitlines():
         match = LINE.match(line)
@@ -26,10 +28,12 @@ def table(path: pathlib.Path) -> list[str]:
             continue
         depth = len(match["indent"]) // 2
         parents = [*parents[:depth], match["key"]]
-        if parents[0] == "hydra" or (not match["value"] and match["key"] != "names"):
+        value, comment = match["value"].strip(), match["comment"] or ""
+        if value.startswith("#"):
+            value, comment = "a list", value.lstrip("# ")
+        if parents[0] == "hydra" or not value or (prefix and parents in (["name"], ["source"])):
             continue
-        value = match["value"].strip() or "a list"
-        rows.append(f"| `{'.'.join(parents)}` | `{value}` | {match['comment'] or ''} |")
+        rows.append(f"| `{'.'.join([*prefix, *parents])}` | `{value}` | {comment} |")
     return rows
 
 
