@@ -86,7 +86,6 @@ proof-name:
 		echo "proof is '$(NAME)'; it must be one of: $$(cd experiments/proofs 2>/dev/null && ls *.py 2>/dev/null | sed 's/\.py$$//' | xargs)" >&2; \
 		exit 2; \
 	fi
-	.venv/bin/python experiments/record.py $(NAME) $(ARGS)
 
 clean:
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis

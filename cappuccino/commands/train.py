@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from rich.console import Console
 
@@ -21,6 +22,8 @@ from cappuccino.training.learner import Learner
 from cappuccino.training.loop import Schedule, Validate, resume, train
 from cappuccino.training.metrics_log import MetricsLog
 from cappuccino.training.run import Run, config_hash, fresh_policy
+
+SCORE_ERRORS = 2.0
 
 
 def run(config: TrainConfig) -> None:
@@ -107,13 +110,18 @@ def _describe(data: Data, console: Console) -> None:
 
 
 def _validator(graph: nnx.GraphDef, frozen: nnx.State, data: Data, lookback: int, params: EnvParams) -> Validate:
-    """Backtests weights on the validation span; the score is log growth per bar, after costs."""
+    """Backtests weights on the validation span. The score is the lower bound of log growth per bar after costs: its mean less
+    SCORE_ERRORS standard errors. The best of many means would be a lucky one: where nothing can be learnt, an early checkpoint
+    that traded much and won by chance, before a late one that has learnt to keep still.
+    """
 
     def validate(weights: nnx.State) -> Mapping[str, float]:
         strategy = policy_strategy(nnx.merge(graph, weights, frozen), lookback)
         path = backtest_span(strategy, data.market, data.spec, data.spans.valid, lookback, params)
         figures = measure(path, None)
+        growth = np.log1p(path.returns)
+        score = growth.mean() - SCORE_ERRORS * growth.std() / len(growth) ** 0.5
         chosen = {name: figures[name] for name in ("mean_log_growth", "turnover", "exposure", "sharpe")}
-        return {"score": chosen["mean_log_growth"] or 0.0} | {k: v for k, v in chosen.items() if v is not None}
+        return {"score": float(score)} | {name: value for name, value in chosen.items() if value is not None}
 
     return validate

@@ -23,7 +23,7 @@ PROGRAM = "import sys; from cappuccino.cli import main; sys.exit(main(sys.argv[1
 CASES = {
     "planted": ["experiment=planted"],
     "planted, default features, 80,000 bars": ["experiment=planted_default_features"],
-    "martingale, default costs": ["data.kind=martingale"],
+    "martingale, default costs": ["data.kind=martingale", "training.env_steps=4000000"],
 }
 
 
