@@ -24,7 +24,7 @@ from cappuccino.sources import hidden_drift
 from cappuccino.training.device import select_device
 from cappuccino.training.run import Run, config_hash
 
-SHOWN = ("total_return", "mean_log_growth", "sharpe", "max_drawdown", "turnover", "fees_paid", "exposure")
+SHOWN = ("total_return", "mean_log_growth", "sharpe", "max_drawdown", "turnover")
 """Figures of the table in the terminal; the report has them all."""
 
 
@@ -101,7 +101,7 @@ def _oracle(data: Data, source: DataConfig, config: TrainConfig, params: EnvPara
 
 def _print(evaluation: Evaluation, span: Span, notes: tuple[str, ...], console: Console) -> None:
     table = Table(title=f"{span.name} span, after costs", title_justify="left")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for figure in SHOWN:
         unit = shown_unit(METRICS[figure].unit)
         table.add_column(figure.replace("_", " ") + (f", {unit}" if unit and unit != "%" else ""), justify="right")

@@ -85,20 +85,23 @@ def trade(account: Account, weights: Float[Array, "A *B"], bar: Bar, costs: Cost
     plan = plan_orders(weights, account.holdings, account.cash, bar.close, bar.tradable, costs.rules, xp=jnp)
 
     sold = jnp.where(bar.next_tradable, plan.sells, 0)
-    proceeds = jnp.sum(sold * bar.next_open, axis=0) * (1 - friction) * (1 - costs.taker_fee)
-    cash = account.cash + proceeds
+    # Written as x - x c and not x (1 - c), whose rounding is the same every time and adds up over thousands of fills.
+    proceeds = jnp.sum(sold * bar.next_open, axis=0)
+    proceeds = proceeds - proceeds * friction
+    cash = account.cash + (proceeds - proceeds * costs.taker_fee)
 
     wanted = fit_buys(plan.buys, cash, bar.close, bar.tradable, costs.rules, xp=jnp)
     bought = []
     for quantity, price, tradable in zip(wanted, bar.next_open, bar.next_tradable, strict=True):
-        cost = quantity * price * (1 + friction)
+        value = quantity * price
+        cost = value + value * friction
         fills = tradable & (cost <= cash)
         # Compiled, the product is fused into the subtraction unrounded, so a cost equal to the cash could leave it below zero.
         cash = jnp.where(fills, jnp.maximum(cash - cost, 0), cash)
         bought.append(jnp.where(fills, quantity, 0))
     bought = jnp.stack(bought)
 
-    holdings = account.holdings - sold + bought * (1 - costs.taker_fee)
+    holdings = account.holdings - sold + (bought - bought * costs.taker_fee)
     equity = cash + jnp.sum(holdings * bar.next_close, axis=0)
     sold_value = jnp.sum(sold * bar.next_open, axis=0)
     bought_value = jnp.sum(bought * bar.next_open, axis=0)

@@ -20,6 +20,8 @@ from cappuccino.evaluation.metrics import bars_a_year
 
 ROOT = pathlib.Path(__file__).parents[2]
 PROGRAM = "import sys; from cappuccino.cli import main; sys.exit(main(sys.argv[1:]))"
+FIRST_DATA_SEED = 200
+"""Markets that no setting was chosen on: settings were tried on other seeds."""
 CASES = {
     "planted": ["experiment=planted"],
     "planted, default features, 80,000 bars": ["experiment=planted_default_features"],
@@ -31,7 +33,7 @@ def measure(words: list[str], seed: int) -> dict[str, Any]:
     """Train, backtest the test span, and return that backtest's summary."""
     with tempfile.TemporaryDirectory() as runs:
         for command in (
-            ["train", *words, f"seed={seed}", f"data.seed={100 + seed}", "name=run"],
+            ["train", *words, f"seed={seed}", f"data.seed={FIRST_DATA_SEED + seed}", "name=run"],
             ["backtest", "run=run", "span=test"],
         ):
             subprocess.run(
@@ -52,7 +54,7 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     good = True
     for name in arguments.cases:
-        print(f"{name}: cappuccino train {' '.join(CASES[name])} seed=S data.seed=100+S")
+        print(f"{name}: cappuccino train {' '.join(CASES[name])} seed=S data.seed={FIRST_DATA_SEED}+S")
         found = []
         for seed in range(arguments.seeds):
             summary = measure(CASES[name], seed)

@@ -197,6 +197,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--bars", type=int, default=500)
     parser.add_argument("--env-steps", type=int, default=500_000)
     parser.add_argument("--start", default="2023-10-01")
+    parser.add_argument("--policies", nargs="*", default=["trained", "restless"])
     arguments = parser.parse_args(argv)
     if not SHARED.is_dir():
         print(f"no real bars at {SHARED}", file=sys.stderr)
@@ -209,7 +210,8 @@ def main(argv: list[str]) -> int:
     costs = group_from(CostsConfig, manifest.config["costs"])
     start = opening_row(bars, data, int(np.datetime64(arguments.start, "s").astype(int)))
     good = True
-    for name, decide in (("trained", artifact.decide), ("restless", restless)):
+    policies = {"trained": artifact.decide, "restless": restless}
+    for name, decide in ((name, policies[name]) for name in arguments.policies):
         for capital in TOLERANCE:
             session = trade(manifest, decide, bars, start, arguments.bars, capital, costs)
             found = compare(session, replay(session, bars, costs, capital), bars, costs)
