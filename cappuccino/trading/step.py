@@ -67,6 +67,7 @@ class BarStep:
         timing: Timing,
         journal: Journal,
         log: Log,
+        is_stopped: Callable[[], bool],
     ) -> None:
         features = FeatureSet(manifest.features)
         if features.warmup != manifest.warmup:
@@ -77,7 +78,7 @@ class BarStep:
         self._manifest, self._artifact, self._decide = manifest, artifact, decide
         self._broker, self._clock, self._settings, self._timing = broker, clock, settings, timing
         self._journal, self._log = journal, log
-        self._reader = VenueReader(broker, clock, journal, manifest, settings.capital, timing, log)
+        self._reader = VenueReader(broker, clock, journal, manifest, settings.capital, timing, log, is_stopped)
         self._feed = Feed(
             broker,
             features,
@@ -94,7 +95,7 @@ class BarStep:
     def _start(self) -> Execution:
         """Check that all is as it was left, and finish what was begun. Raises Refusal as `Trader.run` says."""
         manifest, broker, reader, clock = self._manifest, self._broker, self._reader, self._clock
-        until = clock.now() + self._timing.give_up
+        until = clock.now() + self._timing.start
         try:
             startup.check_skew(clock.now(), reader.patiently(broker.clock, until), self._timing.late)
             state = reader.patiently(broker.account, until)

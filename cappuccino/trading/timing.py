@@ -13,7 +13,8 @@ class Timing:
     is planned any more. deadline: when the decision's open orders are canceled and no order is sent any more. give_up: when
     an order that is still not known to have ended is left for the next bar.
     order: after sending, when an order that has not filled is canceled. grace: for how long the venue must say that it
-    knows no such order before it is sent again. poll: between two questions.
+    knows no such order before it is sent again. poll: between two questions. start: for how long a venue that does not answer is
+    asked again at the start.
     """
 
     settle: float
@@ -24,6 +25,7 @@ class Timing:
     order: float
     grace: float
     poll: float
+    start: float
 
     @classmethod
     def for_bars(cls, bar_seconds: int) -> Timing:
@@ -37,4 +39,5 @@ class Timing:
             order=min(60.0, bar_seconds / 8),
             grace=min(10.0, bar_seconds / 20),
             poll=min(1.0, bar_seconds / 120),
+            start=60.0,
         )

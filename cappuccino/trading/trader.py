@@ -94,7 +94,23 @@ class Trader:
     def _run(self, journal: Journal, log: Log) -> Summary:
         settings, clock, bar_seconds = self._settings, self._clock, self._manifest.bar_seconds
         timing = settings.timing or Timing.for_bars(bar_seconds)
-        step = BarStep(self._manifest, self._artifact, self._decide, self._broker, clock, settings, timing, journal, log)
+        try:
+            step = BarStep(
+                self._manifest,
+                self._artifact,
+                self._decide,
+                self._broker,
+                clock,
+                settings,
+                timing,
+                journal,
+                log,
+                lambda: self._is_stopped,
+            )
+        except Refusal:
+            if self._is_stopped:
+                return Summary(0, 0, 0, None)
+            raise
         handled = decisions = fills = 0
         bar = self._first_bar(journal, timing)
         while not (self._is_stopped or clock.is_finished() or handled == settings.bars):

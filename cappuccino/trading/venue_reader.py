@@ -39,21 +39,25 @@ class VenueReader:
         capital: Decimal,
         timing: Timing,
         log: Log,
+        is_stopped: Callable[[], bool],
     ) -> None:
         self.broker, self._clock, self._journal, self._timing, self._log = broker, clock, journal, timing, log
-        self._manifest, self._capital = manifest, capital
+        self._manifest, self._capital, self._is_stopped = manifest, capital, is_stopped
 
     def patiently(self, call: Callable[[], T], until: float) -> T:
-        """The call's result, asking again until a time. Raises NoDecision then, Refusal for keys that are not taken."""
+        """The call's result, asking again until a time or until stopped.
+
+        Raises NoDecision then, Refusal for keys that are not taken.
+        """
         while True:
             try:
                 return call()
             except BrokerUnavailable as error:
                 refuse_bad_keys(error)
                 self._log.warning("no answer", error=str(error))
-                if self._clock.now() >= until:
+                if self._clock.now() >= until or self._is_stopped():
                     raise NoDecision(f"the venue did not answer: {error}") from None
-            self._clock.wait_until(self._clock.now() + 5 * self._timing.poll)
+            self._clock.wait_until(self._clock.now() + 5 * self._timing.poll, self._is_stopped)
 
     def rules(self, until: float) -> tuple[dict[str, Asset], OrderRules]:
         """The assets as the venue lists them now, and the plan's rules with their increments."""

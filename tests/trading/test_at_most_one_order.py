@@ -105,7 +105,7 @@ def test_an_order_that_turns_up_late_is_adopted_and_its_fill_counted(tmp_path: p
     table = walk(ROWS)
     venue = venue_of(table, START)
     until = venue.market.first + 400
-    timing = Timing(settle=3, patience=20, late=300, deadline=60, give_up=90, order=20, grace=10, poll=2)
+    timing = Timing(settle=3, patience=20, late=300, deadline=60, give_up=90, order=20, grace=10, poll=2, start=90)
     denied: set[str] = set()
 
     def fate(name: str) -> str:
