@@ -8,9 +8,8 @@ import threading
 import time
 from decimal import Decimal
 
-import numpy as np
 import pytest
-from trading_scenarios import manifest_of, walk
+from trading_scenarios import manifest_of, restless, walk
 
 from cappuccino.broker.alpaca import AlpacaBroker
 from cappuccino.errors import Refusal
@@ -24,9 +23,7 @@ def trader(folder: pathlib.Path, start: float) -> Trader:
     timing = dataclasses.replace(Timing.for_bars(3600), start=start)
     settings = TraderSettings(folder=folder, capital=Decimal(1000), max_hole_bars=24, timing=timing)
     nobody = AlpacaBroker("local", "local", trading_url="http://127.0.0.1:9", deadline_s=0.5)
-    return Trader(
-        manifest_of(walk(40)), "artifact", lambda window, weights: np.zeros_like(weights), nobody, RealClock(), settings
-    )
+    return Trader(manifest_of(walk(400)), "artifact", restless, nobody, RealClock(), settings)
 
 
 def test_a_venue_that_does_not_answer_at_the_start_is_a_refusal(tmp_path: pathlib.Path) -> None:
