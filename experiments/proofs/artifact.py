@@ -52,7 +52,6 @@ window = FeatureSet(manifest.features).compute(bars)[-manifest.lookback:]
 CHILD = """
 import sys, time
 began = {began}
-import jax.numpy as jnp
 import numpy as np
 from cappuccino.artifact.runtime import load_artifact
 artifact = load_artifact({path!r})
@@ -131,7 +130,7 @@ def _cheap(artifact: pathlib.Path) -> bool:
         good &= fine
         print(
             f"{name:<23} {used:4.0f} MB of {megabytes}, {took:.2f} s of {seconds} to the first decision, JAX modules loaded: "
-            f"{found[0]['jax'] or 'none'}: {'reached' if fine else 'FALLS SHORT'}"
+            f"{len(found[0]['jax']) or 'none'}: {'reached' if fine else 'FALLS SHORT'}"
         )
     return good
 
