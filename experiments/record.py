@@ -12,6 +12,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).parents[1]
 PROOFS = ROOT / "experiments" / "proofs"
@@ -51,7 +52,7 @@ def main(name: str, *arguments: str) -> int:
         assert proof.stdout is not None
         for line in proof.stdout:
             print(line, end="", flush=True)
-            lines.append(line)
+            lines.append(line.replace(str(ROOT), ".").replace(tempfile.gettempdir(), "$TMPDIR"))
     lines.append(f"\nexit code {proof.returncode}\n")
     (PROOFS / f"{name}.txt").write_text("".join(lines))
     return proof.returncode
