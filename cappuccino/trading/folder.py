@@ -56,4 +56,4 @@ def open_log(folder: pathlib.Path) -> Iterator[Log]:
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 structlog.processors.JSONRenderer(),
             ],
-        )
+        ).bind()

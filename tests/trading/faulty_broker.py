@@ -49,5 +49,26 @@ class FaultyBroker:
         fate = self._fate("order")
         return None if fate == "stale" else self._do(fate, "order", client_order_id)
 
-    def __getattr__(self, name: str) -> Any:
-        return lambda *args, **options: self._call(name, *args, **options)
+    def account(self) -> Any:
+        return self._call("account")
+
+    def assets(self, symbols: Any) -> Any:
+        return self._call("assets", symbols)
+
+    def positions(self) -> Any:
+        return self._call("positions")
+
+    def quotes(self, assets: Any) -> Any:
+        return self._call("quotes", assets)
+
+    def open_orders(self) -> Any:
+        return self._call("open_orders")
+
+    def cancel(self, order_id: str) -> Any:
+        return self._call("cancel", order_id)
+
+    def bars(self, assets: Any, start: int, stop: int, *, bar_seconds: int) -> Any:
+        return self._call("bars", assets, start, stop, bar_seconds=bar_seconds)
+
+    def clock(self) -> Any:
+        return self._call("clock")
