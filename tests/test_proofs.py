@@ -35,5 +35,5 @@ def test_backtest_and_paper_agree(shared_data: pathlib.Path) -> None:
 @pytest.mark.slow
 def test_an_artifact_decides_as_the_trainer_did(shared_data: pathlib.Path) -> None:
     del shared_data
-    printed = run("artifact", "--env-steps", "65536", "--networks", "per_asset")
+    printed = run("artifact", "--env-steps", "65536", "--networks", "per_asset", "--fastest")
     assert "FALLS SHORT" not in printed

@@ -9,9 +9,11 @@ import argparse
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
@@ -74,6 +76,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--env-steps", type=int, default=500_000)
     parser.add_argument("--networks", nargs="*", default=["mlp", "per_asset"])
+    parser.add_argument("--fastest", action="store_true", help="judge the fastest start, not the median: on a busy machine")
     arguments = parser.parse_args(argv)
     good = True
     for network in arguments.networks:
@@ -90,7 +93,7 @@ def main(argv: list[str]) -> int:
             _cappuccino("export", "run=run", f"runs_dir={runs}")
             good &= _same_decisions(Run.find("run", runs), network)
             if network == arguments.networks[0]:
-                good &= _cheap(pathlib.Path(runs) / "run" / "artifact")
+                good &= _cheap(pathlib.Path(runs) / "run" / "artifact", min if arguments.fastest else statistics.median)
     return 0 if good else 1
 
 
@@ -118,14 +121,14 @@ def _same_decisions(run: Run, network: str) -> bool:
     return gap <= TOLERANCE and len(rows) == OBSERVATIONS
 
 
-def _cheap(artifact: pathlib.Path) -> bool:
-    """Seconds from the start of the process to its first decision, and its peak memory: the median of five starts each."""
+def _cheap(artifact: pathlib.Path, of: Callable[[list[float]], float]) -> bool:
+    """Seconds from the start of the process to its first decision, and its peak memory, of five starts each."""
     good = True
     features = STAGES["with features"][2]
     for name, (megabytes, seconds, body) in STAGES.items():
         program = features + BROKER if body is None else body
         found = [json.loads(_child(artifact, program)) for _ in range(5)]
-        took, used = (float(np.median([one[key] for one in found])) for key in ("seconds", "megabytes"))
+        took, used = (of([float(one[key]) for one in found]) for key in ("seconds", "megabytes"))
         fine = took < seconds and used < megabytes and not any(one["jax"] for one in found)
         good &= fine
         print(
