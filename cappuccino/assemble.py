@@ -9,8 +9,10 @@ import numpy as np
 
 from cappuccino.agents.networks import NetworkShape
 from cappuccino.agents.ppo import PPOParams, PPOShape
-from cappuccino.config.groups import CostsConfig, DataConfig, EnvConfig, NetworkConfig
+from cappuccino.config.costs import CostsConfig
+from cappuccino.config.data import DataConfig
 from cappuccino.config.roots import TrainConfig
+from cappuccino.config.training import EnvConfig, NetworkConfig
 from cappuccino.env import Costs, Environment, EnvParams, RewardWeights
 from cappuccino.evaluation.splits import Holdout, holdout
 from cappuccino.features.normaliser import Normaliser, fit_normaliser

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from cappuccino.bars import BarTable
 from cappuccino.broker.exchange.config import ExchangeConfig
-from cappuccino.config.groups import AlpacaData, CostsConfig, DataConfig, FilesData, SyntheticData
+from cappuccino.config.costs import CostsConfig
+from cappuccino.config.data import AlpacaData, DataConfig, FilesData, SyntheticData
 from cappuccino.errors import InputError
 
 HELD_OUT = 0.85

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from cappuccino.config import TrainConfig, compose, conf_dir
 from cappuccino.config.checks import check_ranges, seconds_of_bar, unix_seconds
 from cappuccino.config.composition import load_train_config, save_config
-from cappuccino.config.groups import REWARD_NAMES
 from cappuccino.config.roots import ROOTS
+from cappuccino.config.training import REWARD_NAMES
 from cappuccino.errors import InputError
 
 NEEDED = {"backtest": ["run=x"], "export": ["run=x"], "trade": ["artifact=x"]}
@@ -62,15 +62,17 @@ def test_classes_hold_no_values() -> None:
     def has_default(field: dataclasses.Field[Any]) -> bool:
         return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 
-    from cappuccino.config import groups
+    from cappuccino.config import costs, data, trading, training
 
-    classes = [value for value in vars(groups).values() if dataclasses.is_dataclass(value)]
+    modules = (costs, data, trading, training)
+    classes = [value for module in modules for value in vars(module).values() if dataclasses.is_dataclass(value)]
+    assert len(classes) >= 14
     assert [field.name for cls in (*classes, *ROOTS.values()) for field in dataclasses.fields(cls) if has_default(field)] == []
 
 
 def test_names_that_code_elsewhere_defines_are_the_same_here() -> None:
     from cappuccino.agents.networks import TOWERS
-    from cappuccino.config.groups import NETWORK_NAMES
+    from cappuccino.config.training import NETWORK_NAMES
     from cappuccino.env.rewards import REWARDS
     from cappuccino.features.registry import SETS
 

@@ -11,7 +11,8 @@ import cappuccino
 from cappuccino.agents.networks import Policy
 from cappuccino.assemble import Data, env_params, load_market, network_shape
 from cappuccino.bars.synthetic import BAR_VOLATILITY
-from cappuccino.config.groups import CostsConfig, DataConfig
+from cappuccino.config.costs import CostsConfig
+from cappuccino.config.data import DataConfig
 from cappuccino.config.roots import BacktestConfig, TrainConfig
 from cappuccino.env import EnvParams
 from cappuccino.evaluation.backtest import Strategy

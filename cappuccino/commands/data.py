@@ -9,7 +9,7 @@ from rich.console import Console
 from cappuccino.bars.files import read_raw_frames
 from cappuccino.bars.quality import inspect_frames, inspect_table, quality_table
 from cappuccino.bars.quality_page import write_quality_page
-from cappuccino.config.groups import AlpacaData, FilesData
+from cappuccino.config.data import AlpacaData, FilesData
 from cappuccino.config.roots import DataCommandConfig
 from cappuccino.sources import fetch_bars, load_bars
 

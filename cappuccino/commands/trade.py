@@ -16,8 +16,9 @@ from cappuccino.artifact.runtime import load_artifact
 from cappuccino.broker.alpaca import AlpacaBroker, keys_from_environment
 from cappuccino.commands.exchange import clock_factor
 from cappuccino.config.composition import data_from, group_from
-from cappuccino.config.groups import CostsConfig, LocalBrokerConfig
+from cappuccino.config.costs import CostsConfig
 from cappuccino.config.roots import TradeCommandConfig
+from cappuccino.config.trading import LocalBrokerConfig
 from cappuccino.errors import InputError, Refusal
 from cappuccino.trading.clock import Clock, ExchangeClock, RealClock
 from cappuccino.trading.trader import Trader, TraderSettings

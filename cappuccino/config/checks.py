@@ -90,3 +90,10 @@ def _in_words(interval: str) -> str:
     if math.isinf(float(high)):
         return f"at least {low} and finite" if interval[0] == "[" else f"above {low} and finite"
     return f"in {interval}"
+
+
+def check_name(name: str, value: str) -> None:
+    """A name of a folder below another one: relative, and never leading out of it."""
+    parts = value.split("/")
+    if value.startswith("/") or not all(part and part not in (".", "..") for part in parts):
+        raise InputError(f"{name} is {value!r}; it must be the name of a folder, without '..'")

@@ -9,21 +9,21 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from cappuccino.config import groups, roots
+from cappuccino.config import costs, data, roots, trading, training
 from cappuccino.config.roots import TrainConfig
 from cappuccino.errors import InputError
 
 Group = TypeVar("Group")
 
 SCHEMAS: dict[str, dict[str, type[Any]]] = {
-    "data": {"files": groups.FilesData, "alpaca": groups.AlpacaData, "synthetic": groups.SyntheticData},
-    "features": {"features": groups.FeaturesConfig},
-    "costs": {"costs": groups.CostsConfig},
-    "env": {"env": groups.EnvConfig},
-    "network": {"network": groups.NetworkConfig},
-    "agent": {"ppo": groups.AgentConfig},
-    "training": {"training": groups.TrainingConfig},
-    "broker": {"local": groups.LocalBrokerConfig, "alpaca": groups.AlpacaBrokerConfig},
+    "data": {"files": data.FilesData, "alpaca": data.AlpacaData, "synthetic": data.SyntheticData},
+    "features": {"features": training.FeaturesConfig},
+    "costs": {"costs": costs.CostsConfig},
+    "env": {"env": training.EnvConfig},
+    "network": {"network": training.NetworkConfig},
+    "agent": {"ppo": training.AgentConfig},
+    "training": {"training": training.TrainingConfig},
+    "broker": {"local": trading.LocalBrokerConfig, "alpaca": trading.AlpacaBrokerConfig},
 }
 """The typed schema `<name>_schema` of each group, on which the group's YAML files build: what it lacks, they cannot have."""
 
@@ -177,7 +177,7 @@ def load_train_config(path: pathlib.Path) -> TrainConfig:
         raise InputError(f"{path} is not the configuration of a run: {_one_line(str(error))}") from error
 
 
-def data_from(values: Mapping[str, Any]) -> groups.DataConfig:
+def data_from(values: Mapping[str, Any]) -> data.DataConfig:
     """The `data` group that `dataclasses.asdict` took apart. Raises InputError if it is not one."""
     schema = SCHEMAS["data"].get(values.get("source", ""))
     if schema is None:

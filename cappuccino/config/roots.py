@@ -5,20 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from cappuccino.config.checks import check_choice, check_ranges, check_rising_dates, unix_seconds
-from cappuccino.config.groups import (
-    CLOCK_NAMES,
-    AgentConfig,
-    BrokerConfig,
-    CostsConfig,
-    DataConfig,
-    EnvConfig,
-    FeaturesConfig,
-    NetworkConfig,
-    TraderConfig,
-    TrainingConfig,
-    check_name,
-)
+from cappuccino.config.checks import check_choice, check_name, check_ranges, check_rising_dates, unix_seconds
+from cappuccino.config.costs import CostsConfig
+from cappuccino.config.data import DataConfig
+from cappuccino.config.trading import CLOCK_NAMES, BrokerConfig, TraderConfig
+from cappuccino.config.training import AgentConfig, EnvConfig, FeaturesConfig, NetworkConfig, TrainingConfig
 from cappuccino.errors import InputError
 
 DEVICES = ("auto", "cpu", "cuda")

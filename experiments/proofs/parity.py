@@ -35,7 +35,7 @@ from cappuccino.bars import BarTable
 from cappuccino.broker.alpaca import AlpacaBroker
 from cappuccino.broker.exchange.process import start_exchange
 from cappuccino.config.composition import data_from, group_from
-from cappuccino.config.groups import CostsConfig
+from cappuccino.config.costs import CostsConfig
 from cappuccino.env import Costs, EnvParams, RewardWeights
 from cappuccino.evaluation.backtest import Record, backtest, table_strategy
 from cappuccino.market import Market

@@ -6,7 +6,8 @@ import socket
 from collections.abc import Callable, Iterator
 
 import pytest
-from loopback import RawServer, serving, walk
+from loopback import serving, walk
+from raw_servers import RawServer
 
 from cappuccino.broker.exchange.config import ExchangeConfig
 from cappuccino.broker.exchange.venue import Venue
@@ -14,7 +15,7 @@ from cappuccino.broker.exchange.venue import Venue
 
 @pytest.fixture
 def venue() -> Venue:
-    return Venue(walk(40, holes=True), 10, ExchangeConfig())
+    return Venue(walk(40, missing={12: (1,)}), 10, ExchangeConfig())
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from loopback import FIRST, HOUR, drip, response
+from loopback import FIRST, HOUR
+from raw_servers import drip, response
 
 from cappuccino.broker import BrokerUnavailable, DuplicateOrderId, OrderRejected, OrderRequest, UnknownOutcome
 from cappuccino.broker.alpaca import AlpacaBroker, keys_from_environment

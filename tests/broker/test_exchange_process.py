@@ -80,7 +80,7 @@ def test_the_child_of_a_killed_parent_ends() -> None:
             time.sleep(60)
         """
     )
-    command = [sys.executable, "-c", program, str(pathlib.Path(__file__).parent)]
+    command = [sys.executable, "-c", program, str(pathlib.Path(__file__).parents[1])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())

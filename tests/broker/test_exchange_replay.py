@@ -15,7 +15,7 @@ from cappuccino.broker.exchange.market import Replay
 from cappuccino.broker.exchange.venue import Venue
 from cappuccino.errors import InputError
 
-TABLE = walk(30, holes=True)
+TABLE = walk(30, missing={12: (1,)})
 REPLAY = Replay(TABLE, 10, exact("0.0002"))
 
 
@@ -39,7 +39,7 @@ def test_the_book_stands_around_the_open_of_the_running_bar(seconds: float) -> N
 def test_the_future_changes_nothing_that_is_served(seconds: int) -> None:
     now = FIRST + 11 * HOUR + seconds
     known = (now - FIRST) // HOUR
-    other = walk(30, seed=1, holes=True)
+    other = walk(30, seed=1, missing={12: (1,)})
     changed = {name: np.array(getattr(TABLE, name)) for name in ("open", "high", "low", "close", "volume")}
     for name, values in changed.items():
         first = known + 1 if name == "open" else known

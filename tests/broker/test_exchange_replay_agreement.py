@@ -32,7 +32,7 @@ def market_ticket(asset: str, side: str, quantity: Decimal, name: str) -> Ticket
 
 
 def test_two_hundred_rebalancings_agree_with_plain_floats() -> None:
-    table = walk(260, ("BTC", "ETH", "SOL"), seed=4)
+    table = walk(260, assets=("BTC", "ETH", "SOL"), seed=4)
     config = ExchangeConfig(increments=dict.fromkeys(table.assets, "0"), min_notional=1.0)
     venue, rng, names = Venue(table, 20, config), np.random.default_rng(1), map(str, itertools.count())
     rules = OrderRules(1.0, np.zeros(3), 0.04)

@@ -186,7 +186,7 @@ def test_positions_are_closed_whole_in_part_or_all_together(trading: TradingClie
 
 def test_assets_clock_and_headers_are_as_alpacas(trading: TradingClient, url: str) -> None:
     assets = trading.get_all_assets(GetAssetsRequest(asset_class=AssetClass.CRYPTO))
-    assert [asset.symbol for asset in assets] == ["BTC/USD", "ETH/USD"]
+    assert [asset.symbol for asset in assets] == ["BTC/USD", "ETH/USD", "LTC/USD"]
     assert assets[0].min_trade_increment == 1e-9
     assert trading.get_all_assets(GetAssetsRequest(asset_class=AssetClass.US_EQUITY)) == []
     assert trading.get_clock().timestamp == at(FIRST + 11 * HOUR)
@@ -228,7 +228,7 @@ def test_bars_come_by_symbol_and_time_with_the_running_bar_last(
         symbol_or_symbols=["ETH/USD", "BTC/USD", "DOGE/USD"], timeframe=TimeFrame(1, TimeFrameUnit.Hour), start=at(FIRST)
     )
     bars = data.get_crypto_bars(asked)
-    assert sorted(bars.data) == ["BTC/USD", "ETH/USD"]
+    assert sorted(bars.data) == ["BTC/USD", "ETH/USD", "LTC/USD"]
     assert [bar.timestamp for bar in bars["BTC/USD"]] == [at(FIRST + row * HOUR) for row in range(21)]
     assert len(bars["ETH/USD"]) == 20
     running = bars["BTC/USD"][-1]
@@ -247,7 +247,7 @@ def test_pages_join_to_the_whole(url: str, sort: str, limit: int) -> None:
         return requests.get(f"{url}/v1beta3/crypto/us/bars", params={**query, **more}, timeout=5).json()
 
     whole = page()["bars"]
-    assert list(whole) == ["BTC/USD", "ETH/USD"]
+    assert list(whole) == ["BTC/USD", "ETH/USD", "LTC/USD"]
     joined: dict[str, list] = {}
     token, pages = None, 0
     while token is not None or pages == 0:

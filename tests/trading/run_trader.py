@@ -5,7 +5,10 @@ from __future__ import annotations
 import pathlib
 import sys
 
-from trading_scenarios import manifest_of, trader, walk
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+from loopback import walk
+from trading_scenarios import manifest_of, trader
 
 if __name__ == "__main__":
     url, folder, rows, bars = sys.argv[1:]

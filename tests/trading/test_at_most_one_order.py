@@ -14,7 +14,8 @@ from decimal import Decimal
 
 import pytest
 from faulty_broker import Crash, FaultyBroker
-from trading_scenarios import HOUR, manifest_of, serving, trader, venue_of, walk
+from loopback import HOUR, serving, walk
+from trading_scenarios import manifest_of, trader, venue_of
 
 from cappuccino.broker.alpaca import AlpacaBroker
 from cappuccino.broker.exchange.venue import Venue

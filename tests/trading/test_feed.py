@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trading_scenarios import ASSETS, FEATURES, HOUR, LOOKBACK, walk
+from loopback import ASSETS, HOUR, walk
+from trading_scenarios import FEATURES, LOOKBACK
 
 from cappuccino.bars.align import table_from_frames
 from cappuccino.bars.table import BarTable, Origin

@@ -8,7 +8,8 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from trading_scenarios import ASSETS, HOUR, manifest_of, restless, serving, trader, venue_of, walk
+from loopback import ASSETS, HOUR, serving, walk
+from trading_scenarios import manifest_of, restless, trader, venue_of
 
 from cappuccino.errors import InputError, Refusal
 from cappuccino.trading import drift

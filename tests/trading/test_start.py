@@ -9,7 +9,8 @@ import time
 from decimal import Decimal
 
 import pytest
-from trading_scenarios import manifest_of, restless, walk
+from loopback import walk
+from trading_scenarios import manifest_of, restless
 
 from cappuccino.broker.alpaca import AlpacaBroker
 from cappuccino.errors import Refusal

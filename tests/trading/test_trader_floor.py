@@ -9,7 +9,8 @@ import subprocess
 import sys
 
 import pytest
-from trading_scenarios import manifest_of, serving, venue_of, walk
+from loopback import serving, walk
+from trading_scenarios import manifest_of, venue_of
 
 from cappuccino.artifact.manifest import write_manifest
 

@@ -1,18 +1,13 @@
-"""Random markets, a manifest that fits them, a policy that trades a lot, and an exchange on a loopback socket."""
+"""A manifest that fits a market, a policy that trades a lot, and a trader of it."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import pathlib
-import socket
-import threading
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import uvicorn
 
 from cappuccino.artifact.manifest import (
     FORMAT_VERSION,
@@ -23,10 +18,9 @@ from cappuccino.artifact.manifest import (
     NormaliserValues,
     TrainedCosts,
 )
-from cappuccino.bars.table import BarTable, Origin
+from cappuccino.bars.table import BarTable
 from cappuccino.broker.alpaca import AlpacaBroker
 from cappuccino.broker.exchange.config import ExchangeConfig
-from cappuccino.broker.exchange.server import create_app
 from cappuccino.broker.exchange.venue import Venue
 from cappuccino.features.normaliser import training_range
 from cappuccino.features.registry import FeatureSet, valid_rows
@@ -34,40 +28,8 @@ from cappuccino.trading.clock import ExchangeClock
 from cappuccino.trading.step import TraderSettings
 from cappuccino.trading.trader import Trader
 
-HOUR = 3600
-FIRST = 1_700_000_000 // HOUR * HOUR
-ASSETS = ("BTC", "ETH", "LTC")
 FEATURES = ("return_1", "relative_volume_168")
 LOOKBACK = 4
-
-
-def walk(
-    rows: int, *, assets: tuple[str, ...] = ASSETS, seed: int = 0, missing: dict[int, tuple[int, ...]] | None = None
-) -> BarTable:
-    """Random hourly bars; `missing` names columns without a bar by row."""
-    rng = np.random.default_rng(seed)
-    shape = (rows, len(assets))
-    close = np.array([20_000.0, 1_000.0, 50.0, 5.0][: len(assets)]) * np.exp(np.cumsum(rng.normal(0, 0.01, shape), axis=0))
-    open_ = close * np.exp(rng.normal(0, 0.002, shape))
-    volume = rng.lognormal(0, 0.5, shape)
-    mask = np.ones(shape, dtype=bool)
-    for row, columns in sorted((missing or {}).items()):
-        for column in columns:
-            mask[row, column], volume[row, column] = False, 0.0
-            open_[row, column] = close[row, column] = close[row - 1, column]
-    return BarTable(
-        assets=assets,
-        bar_seconds=HOUR,
-        timestamps=FIRST + HOUR * np.arange(rows),
-        open=open_,
-        high=np.maximum(open_, close),
-        low=np.minimum(open_, close),
-        close=close,
-        volume=volume,
-        mask=mask,
-        segment=np.zeros(rows, dtype=np.int64),
-        origin=Origin("synthetic", "none", "USD"),
-    )
 
 
 def manifest_of(table: BarTable, **changes: Any) -> Manifest:
@@ -102,22 +64,6 @@ def restless(window: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """A new random portfolio at every bar, the same for the same window."""
     seed = int.from_bytes(np.round(window[-1], 6).tobytes()[:8], "little")
     return np.random.default_rng(seed).dirichlet(np.ones(len(weights) + 1))[: len(weights)]
-
-
-@contextlib.contextmanager
-def serving(venue: Venue) -> Iterator[str]:
-    """The URL of an exchange served from a thread."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(venue), log_level="warning", access_log=False, http="h11", lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(5)
-        listener.close()
 
 
 def trader(

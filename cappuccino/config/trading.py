@@ -1,0 +1,69 @@
+"""Types and limits of what a trader is made of. Values, and what each means, are in `conf/<group>/`."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from cappuccino.config.checks import check_choice, check_name, check_ranges, check_rising_dates, unix_seconds
+from cappuccino.errors import InputError
+
+CLOCK_NAMES = ("stepped", "accelerated", "real")
+
+
+@dataclasses.dataclass
+class BrokerConfig:
+    """What every broker has in common. Use a subclass."""
+
+    name: str
+    url: str | None
+    data_url: str | None
+    deadline_s: float
+
+    def __post_init__(self) -> None:
+        check_ranges("broker", self, deadline_s="(0, inf)")
+        for name in ("url", "data_url"):
+            value = getattr(self, name)
+            if value is not None and not value.startswith(("http://", "https://")):
+                raise InputError(f"broker.{name} is {value!r}; it must begin with http:// or https://")
+
+
+@dataclasses.dataclass
+class LocalBrokerConfig(BrokerConfig):
+    """The local exchange: one that runs at `url`, or one of our own."""
+
+    clock: str
+    speed: float
+    start: str | None
+
+    def __post_init__(self) -> None:
+        check_choice("broker.name", self.name, ("local",))
+        super().__post_init__()
+        check_choice("broker.clock", self.clock, CLOCK_NAMES)
+        check_ranges("broker", self, speed="(0, inf)")
+        check_rising_dates("broker", self, "start")
+
+    @property
+    def start_seconds(self) -> int | None:
+        return None if self.start is None else unix_seconds("broker.start", self.start)
+
+
+@dataclasses.dataclass
+class AlpacaBrokerConfig(BrokerConfig):
+    """Alpaca's service, with keys from the environment."""
+
+    def __post_init__(self) -> None:
+        check_choice("broker.name", self.name, ("alpaca",))
+        super().__post_init__()
+
+
+@dataclasses.dataclass
+class TraderConfig:
+    name: str
+    capital: float
+    dry_run: bool
+    bars: int | None
+    allow_outside: list[str]
+
+    def __post_init__(self) -> None:
+        check_name("trade.name", self.name)
+        check_ranges("trade", self, capital="(0, inf)", bars="[1, inf)")
