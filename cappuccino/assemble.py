@@ -7,12 +7,15 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from cappuccino.agents.agent import Agent
+from cappuccino.agents.apg import APG, APGParams
 from cappuccino.agents.networks import NetworkShape
-from cappuccino.agents.ppo import PPOParams, PPOShape
+from cappuccino.agents.optimisation import OptimiserParams
+from cappuccino.agents.ppo import PPO, PPOParams
 from cappuccino.config.costs import CostsConfig
 from cappuccino.config.data import DataConfig
 from cappuccino.config.roots import TrainConfig
-from cappuccino.config.training import EnvConfig, NetworkConfig
+from cappuccino.config.training import APGConfig, EnvConfig, NetworkConfig, PPOConfig
 from cappuccino.env import Costs, Environment, EnvParams, RewardWeights
 from cappuccino.evaluation.splits import Holdout, holdout
 from cappuccino.features.normaliser import Normaliser, fit_normaliser
@@ -80,22 +83,35 @@ def env_params(costs: CostsConfig, env: EnvConfig, assets: tuple[str, ...]) -> E
 def train_params(config: TrainConfig, assets: tuple[str, ...], updates: int) -> TrainParams:
     """All traced parameters of a training of `updates` updates, float32."""
     agent = config.agent
-    ppo = PPOParams(
+    optimiser = OptimiserParams(
         learning_rate=jnp.float32(agent.learning_rate),
         final_rate=jnp.float32(0 if agent.anneal else 1),
         updates=jnp.float32(updates),
-        gamma=jnp.float32(agent.gamma),
-        gae_lambda=jnp.float32(agent.gae_lambda),
-        clip=jnp.float32(agent.clip),
-        value_clip=jnp.float32(agent.value_clip),
-        entropy=jnp.float32(agent.entropy),
-        value_coefficient=jnp.float32(agent.value_coefficient),
         max_gradient_norm=jnp.float32(agent.max_gradient_norm),
-        target_kl=jnp.float32(np.inf if agent.target_kl is None else agent.target_kl),
     )
-    return TrainParams(env=env_params(config.costs, config.env, assets), ppo=ppo)
+    env = env_params(config.costs, config.env, assets)
+    if isinstance(agent, APGConfig):
+        return TrainParams(env, APGParams(optimiser))
+    assert isinstance(agent, PPOConfig)
+    return TrainParams(
+        env,
+        PPOParams(
+            optimiser=optimiser,
+            gamma=jnp.float32(agent.gamma),
+            gae_lambda=jnp.float32(agent.gae_lambda),
+            clip=jnp.float32(agent.clip),
+            value_clip=jnp.float32(agent.value_clip),
+            entropy=jnp.float32(agent.entropy),
+            value_coefficient=jnp.float32(agent.value_coefficient),
+            target_kl=jnp.float32(np.inf if agent.target_kl is None else agent.target_kl),
+        ),
+    )
 
 
-def ppo_shape(config: TrainConfig) -> PPOShape:
+def agent_of(config: TrainConfig) -> Agent:
+    """The agent's static side."""
     agent = config.agent
-    return PPOShape(epochs=agent.epochs, minibatches=agent.minibatches, relative=agent.relative)
+    if isinstance(agent, APGConfig):
+        return APG()
+    assert isinstance(agent, PPOConfig)
+    return PPO(epochs=agent.epochs, minibatches=agent.minibatches, relative=agent.relative)

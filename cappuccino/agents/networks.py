@@ -1,16 +1,14 @@
-"""Networks: a market encoder that runs once per tick, and an account head that runs once per account on that tick.
+"""Networks: a market encoder that runs once per bar, and an account head that runs once per account on that bar.
 
 What is dear, reading a window of market features, does not depend on the account; what depends on the account is small. Every
 network keeps the two apart, so that the accounts of one clock share the encoding in rollout, update and backtest.
 
-Axes: *N ticks, L look-back, A assets, F features, R accounts on a tick.
+Axes: *N ticks, L look-back, W rows of a stretch, S = W - L + 1 windows in it, A assets, F features, R accounts on a tick.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import itertools
 from typing import Protocol
 
 import jax
@@ -18,18 +16,19 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from cappuccino.agents.encoders import ENCODERS, HEADS, WindowEncoder, apply_tanh, dense, layers
 from cappuccino.errors import InputError
 from cappuccino.features.normaliser import Normaliser, normalise
-
-HIDDEN_SCALE = 2**0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkShape:
     """The static side of a network: changing it recompiles.
 
-    kind: `mlp` (all assets side by side) or `per_asset` (one function for every asset, blind to their order).
-    hidden: widths of the market encoder. head: widths of the account head, at least one.
+    kind: `mlp` (all assets side by side), or one function for every asset, blind to their order: `per_asset` (a dense window),
+    `conv` (a dilated causal convolution) or `transformer` (causal attention over bars).
+    hidden: widths of the market encoder; of conv and transformer one, their number of channels.
+    head: widths of the account head, at least one.
     """
 
     kind: str
@@ -48,39 +47,22 @@ class NetworkShape:
             raise InputError(
                 f"network.hidden and head are {self.hidden} and {self.head}; widths are positive, head has at least one"
             )
+        if self.kind in ("conv", "transformer") and len(self.hidden) != 1:
+            raise InputError(f"network.hidden is {list(self.hidden)}; {self.kind} takes one width, its number of channels")
+        if self.kind == "transformer" and self.hidden[0] % HEADS:
+            raise InputError(f"network.hidden is {list(self.hidden)}; transformer needs a multiple of {HEADS}, its heads")
 
 
 class Frozen(nnx.Variable):
-    """An array that is part of the policy and never trained: the normaliser's."""
+    """An array that is part of the policy and never trained: the normaliser's, the width of the no-trade band."""
 
 
 class Tower(Protocol):
-    """One network from normalised windows and account weights to outputs, in its two halves."""
+    """One network from normalised rows and account weights to outputs, in its two halves."""
 
-    def embed(self, windows: Float[Array, "*N L A F"]) -> Float[Array, "..."]: ...
+    def embed(self, rows: Float[Array, "*N W A F"]) -> Float[Array, "..."]: ...
 
     def outputs(self, embedding: Float[Array, "..."], weights: Float[Array, "*N R A"]) -> Float[Array, "*N R out"]: ...
-
-
-@functools.cache
-def _orthogonal(scale: float) -> nnx.Initializer:
-    # A layer keeps its initialiser, and functions are equal only if they are one: a new one would make every policy a new
-    # graph, and whatever takes the graph as static would be compiled again for it.
-    return nnx.initializers.orthogonal(scale)
-
-
-def _dense(inputs: int, outputs: int, rngs: nnx.Rngs, *, scale: float = HIDDEN_SCALE, use_bias: bool = True) -> nnx.Linear:
-    return nnx.Linear(inputs, outputs, use_bias=use_bias, kernel_init=_orthogonal(scale), rngs=rngs)
-
-
-def _layers(widths: tuple[int, ...], rngs: nnx.Rngs) -> nnx.List[nnx.Linear]:
-    return nnx.List([_dense(a, b, rngs) for a, b in itertools.pairwise(widths)])
-
-
-def _apply(layers: nnx.List[nnx.Linear], x: Float[Array, "*N w"]) -> Float[Array, "*N v"]:
-    for layer in layers:
-        x = jnp.tanh(layer(x))
-    return x
 
 
 class MLP(nnx.Module):
@@ -90,42 +72,39 @@ class MLP(nnx.Module):
     """
 
     def __init__(self, shape: NetworkShape, outputs: int, *, output_scale: float, rngs: nnx.Rngs):
-        inputs = shape.lookback * shape.assets * shape.features
-        self.encoder = _layers((inputs, *shape.hidden), rngs)
-        self.market = _dense((inputs, *shape.hidden)[-1], shape.head[0], rngs)
-        self.account = _dense(shape.assets, shape.head[0], rngs, use_bias=False)
-        self.head = _layers(shape.head, rngs)
-        self.output = _dense(shape.head[-1], outputs, rngs, scale=output_scale)
+        self.encoder = WindowEncoder(shape.lookback, shape.assets * shape.features, shape.hidden, rngs)
+        self.market = dense(self.encoder.width, shape.head[0], rngs)
+        self.account = dense(shape.assets, shape.head[0], rngs, use_bias=False)
+        self.head = layers(shape.head, rngs)
+        self.output = dense(shape.head[-1], outputs, rngs, scale=output_scale)
 
-    def embed(self, windows: Float[Array, "*N L A F"]) -> Float[Array, "*N H"]:
-        return self.market(_apply(self.encoder, windows.reshape(*windows.shape[:-3], -1)))
+    def embed(self, rows: Float[Array, "*N W A F"]) -> Float[Array, "*N S H"]:
+        return self.market(self.encoder(rows.reshape(*rows.shape[:-2], -1)))
 
     def outputs(self, embedding: Float[Array, "*N H"], weights: Float[Array, "*N R A"]) -> Float[Array, "*N R out"]:
         hidden = jnp.tanh(embedding[..., None, :] + self.account(weights))
-        return self.output(_apply(self.head, hidden))
+        return self.output(apply_tanh(self.head, hidden))
 
 
 class PerAsset(nnx.Module):
-    """One tanh network applied to every asset, which sees the others through their mean: permuting assets permutes outputs.
+    """One network applied to every asset, which sees the others through their mean: permuting assets permutes outputs.
 
     The head sees the asset's own weight and cash. With `outputs` = A + 1 it gives one number for every asset and one, from the
     mean over assets, for cash; with `outputs` = 1 only the latter.
     """
 
     def __init__(self, shape: NetworkShape, outputs: int, *, output_scale: float, rngs: nnx.Rngs):
-        inputs = shape.lookback * shape.features
-        width = (inputs, *shape.hidden)[-1]
-        self.encoder = _layers((inputs, *shape.hidden), rngs)
-        self.market = _dense(width, shape.head[0], rngs)
-        self.context = _dense(width, shape.head[0], rngs, use_bias=False)
-        self.account = _dense(2, shape.head[0], rngs, use_bias=False)
-        self.head = _layers(shape.head, rngs)
-        self.pooled = _dense(shape.head[-1], 1, rngs, scale=output_scale)
-        self.each = _dense(shape.head[-1], 1, rngs, scale=output_scale) if outputs > 1 else None
+        self.encoder = ENCODERS[shape.kind](shape.lookback, shape.features, shape.hidden, rngs)
+        width = self.encoder.width
+        self.market = dense(width, shape.head[0], rngs)
+        self.context = dense(width, shape.head[0], rngs, use_bias=False)
+        self.account = dense(2, shape.head[0], rngs, use_bias=False)
+        self.head = layers(shape.head, rngs)
+        self.pooled = dense(shape.head[-1], 1, rngs, scale=output_scale)
+        self.each = dense(shape.head[-1], 1, rngs, scale=output_scale) if outputs > 1 else None
 
-    def embed(self, windows: Float[Array, "*N L A F"]) -> Float[Array, "*N A H"]:
-        by_asset = jnp.moveaxis(windows, -2, -3)
-        encoded = _apply(self.encoder, by_asset.reshape(*by_asset.shape[:-2], -1))
+    def embed(self, rows: Float[Array, "*N W A F"]) -> Float[Array, "*N S A H"]:
+        encoded = jnp.moveaxis(self.encoder(jnp.moveaxis(rows, -2, -3)), -3, -2)
         return self.market(encoded) + self.context(jnp.mean(encoded, axis=-2, keepdims=True))
 
     def outputs(self, embedding: Float[Array, "*N A H"], weights: Float[Array, "*N R A"]) -> Float[Array, "*N R out"]:
@@ -133,23 +112,24 @@ class PerAsset(nnx.Module):
         own, idle = self.account.kernel[...]
         # Written out: as a matrix product with an inner dimension of two, this layer takes twice as long as all the others.
         account = weights[..., None] * own + cash[..., None] * idle
-        hidden = _apply(self.head, jnp.tanh(embedding[..., None, :, :] + account))
+        hidden = apply_tanh(self.head, jnp.tanh(embedding[..., None, :, :] + account))
         pooled = self.pooled(jnp.mean(hidden, axis=-2))
         if self.each is None:
             return pooled
         return jnp.concatenate([self.each(hidden)[..., 0], pooled], axis=-1)
 
 
-TOWERS: dict[str, type[MLP] | type[PerAsset]] = {"mlp": MLP, "per_asset": PerAsset}
+TOWERS: dict[str, type[MLP] | type[PerAsset]] = {"mlp": MLP, **dict.fromkeys(ENCODERS, PerAsset)}
 
 
 class Policy(nnx.Module):
-    """Actor, critic and normaliser. The actor gives the mean of a Gaussian over logits of the assets and, last, cash.
+    """Actor, critic, normaliser and no-trade band. The actor gives the mean of a Gaussian over logits of assets and, last, cash.
 
-    `log_std` is the Gaussian's logarithmic standard deviation, one number for all logits.
+    `log_std` is the Gaussian's logarithmic standard deviation, one number for all logits. `band` is the share of equity by which
+    an asset's weight may be off its target before it is traded.
     """
 
-    def __init__(self, shape: NetworkShape, normaliser: Normaliser, *, log_std: float, rngs: nnx.Rngs):
+    def __init__(self, shape: NetworkShape, normaliser: Normaliser, *, log_std: float, band: float, rngs: nnx.Rngs):
         if normaliser.mean.shape != (shape.features,):
             raise InputError(f"the normaliser is for {normaliser.mean.shape[0]} features, the network for {shape.features}")
         tower = TOWERS[shape.kind]
@@ -160,18 +140,16 @@ class Policy(nnx.Module):
         self.mean = Frozen(jnp.asarray(normaliser.mean, jnp.float32))
         self.std = Frozen(jnp.asarray(normaliser.std, jnp.float32))
         self.clip = Frozen(jnp.asarray(normaliser.clip, jnp.float32))
+        self.band = Frozen(jnp.asarray(band, jnp.float32))
 
     def normalise(self, features: Float[Array, "*N F"]) -> Float[Array, "*N F"]:
         """Features in units of the training span's standard deviations, within +- clip: part of the policy."""
         return normalise(features, Normaliser(self.mean[...], self.std[...], self.clip[...]), xp=jnp)
 
-    def embed(self, windows: Float[Array, "*N L A F"]) -> tuple[Array, Array]:
-        """Encode normalised windows, once for all accounts: (actor's embedding, critic's)."""
-        return self.actor.embed(windows), self.critic.embed(windows)
-
-    def encode(self, windows: Float[Array, "*N L A F"]) -> tuple[Array, Array]:
-        """Encode windows of raw features."""
-        return self.embed(self.normalise(windows))
+    def encode(self, rows: Float[Array, "*N W A F"]) -> tuple[Array, Array]:
+        """Encode stretches of raw features, once for all accounts: (actor's embedding, critic's), leaves with axes *N S."""
+        normal = self.normalise(rows)
+        return self.actor.embed(normal), self.critic.embed(normal)
 
     def logits(self, embedding: tuple[Array, Array], weights: Float[Array, "*N R A"]) -> Float[Array, "*N R A+1"]:
         return self.actor.outputs(embedding[0], weights)
@@ -179,10 +157,26 @@ class Policy(nnx.Module):
     def value(self, embedding: tuple[Array, Array], weights: Float[Array, "*N R A"]) -> Float[Array, "*N R"]:
         return self.critic.outputs(embedding[1], weights)[..., 0]
 
+    def targets(self, logits: Float[Array, "*N K"], weights: Float[Array, "*N A"]) -> Float[Array, "*N A"]:
+        """The weights to trade to, of logits of the A assets and cash: their portfolio, from which the account's weights may be off by the band.
 
-def make_policy(shape: NetworkShape, normaliser: Normaliser, *, log_std: float = -0.5, key: PRNGKeyArray) -> Policy:
+        An asset beyond the band moves to the band's edge and no further, the optimal trade under proportional costs (Davis and
+        Norman 1990). Where fewer assets are bought than sold the edges may sum to more than one: the buys then share the shortfall
+        in proportion, so that the targets are a portfolio without leverage.
+        """
+        wanted, band = target_weights(logits), self.band[...]
+        edges = jnp.clip(weights, wanted - band, wanted + band)
+        buys = jnp.maximum(edges - weights, 0)
+        excess = jnp.maximum(jnp.sum(edges, axis=-1, keepdims=True) - 1, 0)
+        total = jnp.sum(buys, axis=-1, keepdims=True)
+        return edges - excess * buys / jnp.where(total > 0, total, 1)
+
+
+def make_policy(
+    shape: NetworkShape, normaliser: Normaliser, *, log_std: float = -0.5, band: float = 0.0, key: PRNGKeyArray
+) -> Policy:
     """A policy with fresh parameters: orthogonal layers, an actor whose untrained logits are nearly equal."""
-    return Policy(shape, normaliser, log_std=log_std, rngs=nnx.Rngs(key))
+    return Policy(shape, normaliser, log_std=log_std, band=band, rngs=nnx.Rngs(key))
 
 
 def target_weights(logits: Float[Array, "*N K"]) -> Float[Array, "*N K-1"]:
@@ -195,4 +189,4 @@ def decide(policy: Policy, window: Float[Array, "L A F"], weights: Float[Array, 
 
     Axes of one tick and one account stay until the end: a dense layer exports to ONNX as Gemm, which takes matrices only.
     """
-    return target_weights(policy.logits(policy.encode(window[None]), weights[None, None]))[0, 0]
+    return policy.targets(policy.logits(policy.encode(window), weights[None, None]), weights[None, None])[0, 0]

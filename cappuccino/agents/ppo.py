@@ -1,42 +1,31 @@
-"""Proximal policy optimisation (Schulman et al. 2017) over ticks: a minibatch is a set of ticks with all their accounts.
-
-Time-major arrays (N, G, R): N steps, G clocks, R accounts. The window of a tick is encoded once per minibatch for all of its
-accounts; no window is stored, only the tick.
+"""Proximal policy optimisation (Schulman et al. 2017) over stretches of bars: a minibatch is a set of stretches with all their
+accounts. A stretch is encoded once per minibatch for all of its accounts; no window is stored, only the ticks.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
+from cappuccino.agents.advantages import generalised_advantages, relative_to_others
+from cappuccino.agents.agent import Learned
 from cappuccino.agents.networks import Policy
+from cappuccino.agents.optimisation import OptimiserParams, descend, rate_at
+from cappuccino.agents.rollout import Rollout, gaussian_entropy, gaussian_log_prob, roll_out
+from cappuccino.env import Environment, EnvParams, EnvState
 from cappuccino.errors import InputError
-from cappuccino.market import windows
+from cappuccino.market import Market, windows
 
-LOG_2PI = 1.8378770664093453
-
-
-@dataclasses.dataclass(frozen=True)
-class PPOShape:
-    """Epochs over a rollout and minibatches in an epoch. Changing it recompiles.
-
-    relative: take each account's advantage relative to the other accounts on its tick, which lived through the same market.
-    """
-
-    epochs: int
-    minibatches: int
-    relative: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "minibatches"):
-            if getattr(self, name) < 1:
-                raise InputError(f"agent.{name} is {getattr(self, name)}; it must be at least 1")
+STRETCH = 16
+"""Bars in a row that stay together in a minibatch, at most: encoders share the bars of their windows. More would leave the
+minibatches with fewer places in the market."""
 
 
 class PPOParams(NamedTuple):
@@ -44,49 +33,32 @@ class PPOParams(NamedTuple):
 
     clip bounds the ratio of probabilities, value_clip the move of the value (in units of the reward). target_kl ends an
     update's remaining minibatches once the mean KL divergence from the rollout's policy exceeds it (infinite: never).
-    final_rate is the share of the learning rate left at the last of `updates` updates; the decay is linear.
     """
 
-    learning_rate: Float[Array, ""]
-    final_rate: Float[Array, ""]
-    updates: Float[Array, ""]
+    optimiser: OptimiserParams
     gamma: Float[Array, ""]
     gae_lambda: Float[Array, ""]
     clip: Float[Array, ""]
     value_clip: Float[Array, ""]
     entropy: Float[Array, ""]
     value_coefficient: Float[Array, ""]
-    max_gradient_norm: Float[Array, ""]
     target_kl: Float[Array, ""]
 
 
-class Rollout(NamedTuple):
-    """What N steps left behind. `weights` are the accounts' asset weights when they acted, `action` the sampled logits."""
-
-    tick: Int[Array, "N G"]
-    weights: Float[Array, "N G R A"]
-    action: Float[Array, "N G R A+1"]
-    log_prob: Float[Array, "N G R"]
-    value: Float[Array, "N G R"]
-    reward: Float[Array, "N G R"]
-    terminated: Bool[Array, "N G R"]
-    last_value: Float[Array, "G R"]
-
-
 class Samples(NamedTuple):
-    """A minibatch: M ticks with their R accounts."""
+    """A minibatch: M stretches of S ticks in a row, with their R accounts."""
 
-    tick: Int[Array, "M"]
-    weights: Float[Array, "M R A"]
-    action: Float[Array, "M R A+1"]
-    log_prob: Float[Array, "M R"]
-    value: Float[Array, "M R"]
-    returns: Float[Array, "M R"]
-    advantage: Float[Array, "M R"]
+    tick: Int[Array, "M S"]
+    weights: Float[Array, "M S R A"]
+    action: Float[Array, "M S R A+1"]
+    log_prob: Float[Array, "M S R"]
+    value: Float[Array, "M S R"]
+    returns: Float[Array, "M S R"]
+    advantage: Float[Array, "M S R"]
 
 
-class LossMetrics(NamedTuple):
-    """Of one minibatch. kl: mean of ratio - 1 - log ratio (Schulman 2020). clipped: share of ratios beyond the clip."""
+class PPOMetrics(NamedTuple):
+    """kl: mean of ratio - 1 - log ratio (Schulman 2020). clipped: share of ratios beyond the clip."""
 
     policy_loss: Float[Array, ""]
     value_loss: Float[Array, ""]
@@ -96,68 +68,27 @@ class LossMetrics(NamedTuple):
     gradient_norm: Float[Array, ""]
 
 
-def gaussian_log_prob(
-    action: Float[Array, "*N K"], mean: Float[Array, "*N K"], log_std: Float[Array, ""]
-) -> Float[Array, "*N"]:
-    """Log density of independent Gaussians with one standard deviation, summed over the last axis."""
-    z = (action - mean) * jnp.exp(-log_std)
-    return -0.5 * jnp.sum(z**2, axis=-1) - action.shape[-1] * (log_std + 0.5 * LOG_2PI)
+class UpdateMetrics(NamedTuple):
+    """Of one update: `minibatch` is the mean over the minibatches that were applied, `applied` their share of all.
 
-
-def gaussian_entropy(dimensions: int, log_std: Float[Array, ""]) -> Float[Array, ""]:
-    """Entropy in nats of that density."""
-    return dimensions * (log_std + 0.5 * (LOG_2PI + 1))
-
-
-def generalised_advantages(
-    reward: Float[Array, "N *B"],
-    value: Float[Array, "N *B"],
-    terminated: Bool[Array, "N *B"],
-    last_value: Float[Array, "*B"],
-    gamma: Float[Array, ""],
-    gae_lambda: Float[Array, ""],
-) -> Float[Array, "N *B"]:
-    """Generalised advantage estimates (Schulman et al. 2016).
-
-    A termination cuts both the bootstrapped value and the sum behind it. A rollout ends in a truncation or in the middle of an
-    episode, and both are bootstrapped with `last_value`.
+    explained_variance: share of the returns' variance that the rollout's values explain.
     """
 
-    def backwards(
-        carry: tuple[Array, Array], step: tuple[Array, Array, Array]
-    ) -> tuple[tuple[Array, Array], Float[Array, "*B"]]:
-        advantage, next_value = carry
-        reward_t, value_t, terminated_t = step
-        alive = 1 - terminated_t.astype(value_t.dtype)
-        delta = reward_t + gamma * next_value * alive - value_t
-        advantage = delta + gamma * gae_lambda * alive * advantage
-        return (advantage, value_t), advantage
-
-    start = (jnp.zeros_like(last_value), last_value)
-    _, advantages = jax.lax.scan(backwards, start, (reward, value, terminated), reverse=True)
-    return advantages
-
-
-def relative_to_others(advantage: Float[Array, "*N R"]) -> Float[Array, "*N R"]:
-    """Each account's advantage less the mean of the R - 1 others on its tick; unchanged where there is no other.
-
-    The accounts of a tick share the market's noise, which so cancels (common random numbers). The others' mean does not depend on
-    the account's own action: a baseline of this kind leaves the expected gradient as it is.
-    """
-    accounts = advantage.shape[-1]
-    if accounts == 1:
-        return advantage
-    return (advantage - jnp.mean(advantage, axis=-1, keepdims=True)) * (accounts / (accounts - 1))
+    minibatch: PPOMetrics
+    applied: Float[Array, ""]
+    explained_variance: Float[Array, ""]
+    log_std: Float[Array, ""]
 
 
 def ppo_loss(
     policy: Policy, samples: Samples, features: Float[Array, "T A F"], params: PPOParams
-) -> tuple[Float[Array, ""], LossMetrics]:
+) -> tuple[Float[Array, ""], PPOMetrics]:
     """Clipped surrogate plus clipped value loss less the entropy bonus, averaged over a minibatch.
 
-    `features` are normalised; the surrogate takes advantages standardised over the minibatch.
+    `features` are raw; the surrogate takes advantages standardised over the minibatch.
     """
-    embedding = policy.embed(windows(features, samples.tick, policy.shape.lookback))
+    stretch = samples.tick.shape[1]
+    embedding = policy.encode(windows(features, samples.tick[:, -1], policy.shape.lookback + stretch - 1))
     mean = policy.logits(embedding, samples.weights)
     value = policy.value(embedding, samples.weights)
     log_std = policy.log_std[...]
@@ -173,7 +104,7 @@ def ppo_loss(
 
     entropy = gaussian_entropy(mean.shape[-1], log_std)
     loss = policy_loss + params.value_coefficient * value_loss - params.entropy * entropy
-    return loss, LossMetrics(
+    return loss, PPOMetrics(
         policy_loss=policy_loss,
         value_loss=value_loss,
         entropy=entropy,
@@ -183,69 +114,133 @@ def ppo_loss(
     )
 
 
-def optimiser(params: PPOParams) -> optax.GradientTransformation:
-    """Adam behind a clip of the global gradient norm; the learning rate is applied by `ppo_update`, traced."""
-    return optax.chain(optax.clip_by_global_norm(params.max_gradient_norm), optax.scale_by_adam(eps=1e-5))  # pyright: ignore[reportArgumentType]
+@dataclasses.dataclass(frozen=True)
+class PPO:
+    """Epochs over a rollout and minibatches in an epoch. Changing it recompiles.
 
-
-def ppo_update(
-    weights: nnx.State,
-    opt_state: optax.OptState,
-    frozen: nnx.State,
-    graph: nnx.GraphDef[Policy],
-    rollout: Rollout,
-    features: Float[Array, "T A F"],
-    update: Int[Array, ""],
-    shape: PPOShape,
-    params: PPOParams,
-    *,
-    key: PRNGKeyArray,
-) -> tuple[nnx.State, optax.OptState, LossMetrics, Float[Array, ""]]:
-    """Epochs of minibatches over one rollout.
-
-    Returns parameters, optimiser state, the metrics' mean over the minibatches that were applied, and their share of all.
+    relative: take each account's advantage relative to the other accounts on its tick, which lived through the same market.
     """
-    steps, clocks = rollout.tick.shape
-    advantage = generalised_advantages(
-        rollout.reward, rollout.value, rollout.terminated, rollout.last_value, params.gamma, params.gae_lambda
-    )
-    samples = Samples(
-        tick=rollout.tick,
-        weights=rollout.weights,
-        action=rollout.action,
-        log_prob=rollout.log_prob,
-        value=rollout.value,
-        returns=advantage + rollout.value,
-        advantage=relative_to_others(advantage) if shape.relative else advantage,
-    )
-    samples = jax.tree.map(lambda x: x.reshape(steps * clocks, *x.shape[2:]), samples)
-    progress = update.astype(params.updates.dtype) / params.updates
-    rate = params.learning_rate * (1 - (1 - params.final_rate) * jnp.minimum(progress, 1))
-    transform = optimiser(params)
 
-    def loss(weights: nnx.State, minibatch: Samples) -> tuple[Float[Array, ""], LossMetrics]:
-        return ppo_loss(nnx.merge(graph, weights, frozen), minibatch, features, params)
+    epochs: int
+    minibatches: int
+    relative: bool = True
 
-    def apply(carry: tuple, minibatch: Samples) -> tuple[tuple, LossMetrics]:
-        weights, opt_state, _ = carry
-        gradients, metrics = jax.grad(loss, has_aux=True)(weights, minibatch)
-        changes, opt_state = transform.update(gradients, opt_state)
-        weights = jax.tree.map(lambda weight, change: weight - rate * change, weights, changes)
-        metrics = metrics._replace(gradient_norm=optax.tree.norm(gradients))
-        return (weights, opt_state, metrics.kl > params.target_kl), metrics
+    def __post_init__(self) -> None:
+        for name in ("epochs", "minibatches"):
+            if getattr(self, name) < 1:
+                raise InputError(f"agent.{name} is {getattr(self, name)}; it must be at least 1")
 
-    def skip(carry: tuple, minibatch: Samples) -> tuple[tuple, LossMetrics]:
-        del minibatch
-        return carry, LossMetrics(*([jnp.zeros_like(rate)] * len(LossMetrics._fields)))
+    def check(self, env: Environment, steps: int) -> None:
+        """The ticks of a rollout divide into the minibatches, or InputError."""
+        if (env.clocks * steps) % self.minibatches:
+            raise InputError(
+                f"agent.minibatches is {self.minibatches}; it must divide env.clocks x training.rollout_steps, "
+                f"{env.clocks * steps}"
+            )
 
-    def step(carry: tuple, rows: Int[Array, "M"]) -> tuple[tuple, tuple[LossMetrics, Bool[Array, ""]]]:
-        stopped = carry[2]
-        minibatch = jax.tree.map(lambda x: x[rows], samples)
-        carry, metrics = jax.lax.cond(stopped, skip, apply, carry, minibatch)
-        return carry, (metrics, ~stopped)
+    def stretch(self, steps: int, clocks: int) -> int:
+        """Bars in a row that stay together in a minibatch: at most STRETCH, and such that minibatches are of equal size."""
+        return math.gcd(STRETCH, steps, steps * clocks // self.minibatches)
 
-    orders = jax.vmap(lambda k: jax.random.permutation(k, steps * clocks))(jax.random.split(key, shape.epochs))
-    rows = orders.reshape(shape.epochs * shape.minibatches, -1)
-    (weights, opt_state, _), (metrics, applied) = jax.lax.scan(step, (weights, opt_state, jnp.zeros((), bool)), rows)
-    count = jnp.sum(applied.astype(rate.dtype))
-    return weights, opt_state, jax.tree.map(lambda x: jnp.sum(x) / count, metrics), count / len(rows)
+    def update(
+        self,
+        graph: nnx.GraphDef[Policy],
+        weights: nnx.State,
+        frozen: nnx.State,
+        opt_state: optax.OptState,
+        env: Environment,
+        state: EnvState,
+        steps: int,
+        market: Market,
+        env_params: EnvParams,
+        params: PPOParams,
+        update: Int[Array, ""],
+        *,
+        key: PRNGKeyArray,
+    ) -> Learned:
+        """A rollout and the epochs over it, as `cappuccino.agents.agent.Agent.update`."""
+        key_rollout, key_epochs = jax.random.split(key)
+        policy = nnx.merge(graph, weights, frozen)
+        state, rollout, metrics = roll_out(policy, env, state, steps, market, env_params, key=key_rollout)
+        weights, opt_state, minibatch, applied = self.epochs_over(
+            rollout, graph, weights, frozen, opt_state, market.features, params, update, key=key_epochs
+        )
+        loss = UpdateMetrics(minibatch, applied, _explained_variance(rollout, params), policy.log_std[...])
+        return Learned(weights, opt_state, state, metrics, loss)
+
+    def epochs_over(
+        self,
+        rollout: Rollout,
+        graph: nnx.GraphDef[Policy],
+        weights: nnx.State,
+        frozen: nnx.State,
+        opt_state: optax.OptState,
+        features: Float[Array, "T A F"],
+        params: PPOParams,
+        update: Int[Array, ""],
+        *,
+        key: PRNGKeyArray,
+    ) -> tuple[nnx.State, optax.OptState, PPOMetrics, Float[Array, ""]]:
+        """Epochs of minibatches over one rollout.
+
+        Returns parameters, optimiser state, the metrics' mean over the minibatches that were applied, and their share of all.
+        """
+        samples = self.samples(rollout, params)
+        stretches = samples.tick.shape[0]
+        rate = rate_at(update, params.optimiser)
+
+        def loss(weights: nnx.State, minibatch: Samples) -> tuple[Float[Array, ""], PPOMetrics]:
+            return ppo_loss(nnx.merge(graph, weights, frozen), minibatch, features, params)
+
+        def apply(carry: tuple, minibatch: Samples) -> tuple[tuple, PPOMetrics]:
+            weights, opt_state, _ = carry
+            gradients, metrics = jax.grad(loss, has_aux=True)(weights, minibatch)
+            weights, opt_state = descend(weights, opt_state, gradients, rate, params.optimiser)
+            metrics = metrics._replace(gradient_norm=optax.tree.norm(gradients))
+            return (weights, opt_state, metrics.kl > params.target_kl), metrics
+
+        def skip(carry: tuple, minibatch: Samples) -> tuple[tuple, PPOMetrics]:
+            del minibatch
+            return carry, PPOMetrics(*([jnp.zeros_like(rate)] * len(PPOMetrics._fields)))
+
+        def step(carry: tuple, rows: Int[Array, "M"]) -> tuple[tuple, tuple[PPOMetrics, Bool[Array, ""]]]:
+            stopped = carry[2]
+            minibatch = jax.tree.map(lambda x: x[rows], samples)
+            carry, metrics = jax.lax.cond(stopped, skip, apply, carry, minibatch)
+            return carry, (metrics, ~stopped)
+
+        orders = jax.vmap(lambda k: jax.random.permutation(k, stretches))(jax.random.split(key, self.epochs))
+        rows = orders.reshape(self.epochs * self.minibatches, -1)
+        (weights, opt_state, _), (metrics, applied) = jax.lax.scan(step, (weights, opt_state, jnp.zeros((), bool)), rows)
+        count = jnp.sum(applied.astype(rate.dtype))
+        return weights, opt_state, jax.tree.map(lambda x: jnp.sum(x) / count, metrics), count / len(rows)
+
+    def samples(self, rollout: Rollout, params: PPOParams) -> Samples:
+        """The rollout's steps with their advantages and returns, cut into stretches."""
+        steps, clocks = rollout.tick.shape
+        advantage = generalised_advantages(
+            rollout.reward, rollout.value, rollout.terminated, rollout.last_value, params.gamma, params.gae_lambda
+        )
+        samples = Samples(
+            tick=rollout.tick,
+            weights=rollout.weights,
+            action=rollout.action,
+            log_prob=rollout.log_prob,
+            value=rollout.value,
+            returns=advantage + rollout.value,
+            advantage=relative_to_others(advantage) if self.relative else advantage,
+        )
+        stretch = self.stretch(steps, clocks)
+
+        def cut(x: Shaped[Array, "N G ..."]) -> Shaped[Array, "M S ..."]:
+            by_clock = jnp.swapaxes(x.reshape(steps // stretch, stretch, clocks, *x.shape[2:]), 1, 2)
+            return by_clock.reshape(-1, stretch, *x.shape[2:])
+
+        return jax.tree.map(cut, samples)
+
+
+def _explained_variance(rollout: Rollout, params: PPOParams) -> Float[Array, ""]:
+    """1 - var(r + gamma V' - V) / var(r + gamma V'), one step ahead."""
+    following = jnp.concatenate([rollout.value[1:], rollout.last_value[None]])
+    target = rollout.reward + params.gamma * following * (1 - rollout.terminated.astype(rollout.value.dtype))
+    return 1 - jnp.var(target - rollout.value) / (jnp.var(target) + 1e-12)

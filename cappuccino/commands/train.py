@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from rich.console import Console
 
-from cappuccino.assemble import Data, environment, load_market, network_shape, normaliser_of, ppo_shape, train_params
+from cappuccino.assemble import Data, agent_of, environment, load_market, network_shape, normaliser_of, train_params
 from cappuccino.commands.backtest import assess
 from cappuccino.config.roots import TrainConfig
-from cappuccino.env import EnvParams
+from cappuccino.env import EnvParams, starts_at
 from cappuccino.evaluation.backtest import backtest_span, policy_strategy
 from cappuccino.evaluation.metrics import measure
 from cappuccino.evaluation.splits import iso
@@ -32,17 +31,15 @@ def run(config: TrainConfig) -> None:
     console.print(f"device      {select_device(config.device)}")
     data = load_market(config.data, tuple(config.features.names), config.network.lookback)
     _describe(data, console)
-    starts = data.spec.start_rows(
-        data.spans.train.start, data.spans.train.stop, config.network.lookback, config.env.episode_bars
-    )
+    rows = data.spec.start_rows(data.spans.train.start, data.spans.train.stop, config.network.lookback, config.env.episode_bars)
+    starts = starts_at(rows)
     shape = network_shape(config.network, data.spec)
     untrained = fresh_policy(config, shape, normaliser_of(data, config.network.clip))
     graph, weights, frozen = nnx.split(untrained, nnx.Param, ...)
-    learner = Learner(graph, config.network.lookback, environment(config.env), ppo_shape(config), config.training.rollout_steps)
+    learner = Learner(graph, environment(config.env), agent_of(config), config.training.rollout_steps)
     per_update = learner.env_steps_per_update
     schedule = Schedule.covering(config.training.env_steps, per_update, config.training.updates_per_chunk)
     params = train_params(config, data.spec.assets, schedule.updates)
-    starts = jnp.asarray(starts, jnp.int32)
     state = learner.init(weights, data.market, starts, params, key=jax.random.fold_in(jax.random.key(config.seed), 1))
 
     folder = Run.create(config)

@@ -19,8 +19,10 @@ from cappuccino.config.trading import BrokerConfig as BrokerConfig
 from cappuccino.config.trading import LocalBrokerConfig as LocalBrokerConfig
 from cappuccino.config.trading import TraderConfig as TraderConfig
 from cappuccino.config.training import AgentConfig as AgentConfig
+from cappuccino.config.training import APGConfig as APGConfig
 from cappuccino.config.training import EnvConfig as EnvConfig
 from cappuccino.config.training import FeaturesConfig as FeaturesConfig
 from cappuccino.config.training import NetworkConfig as NetworkConfig
+from cappuccino.config.training import PPOConfig as PPOConfig
 from cappuccino.config.training import RewardConfig as RewardConfig
 from cappuccino.config.training import TrainingConfig as TrainingConfig

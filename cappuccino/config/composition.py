@@ -21,7 +21,7 @@ SCHEMAS: dict[str, dict[str, type[Any]]] = {
     "costs": {"costs": costs.CostsConfig},
     "env": {"env": training.EnvConfig},
     "network": {"network": training.NetworkConfig},
-    "agent": {"ppo": training.AgentConfig},
+    "agent": {"ppo": training.PPOConfig, "apg": training.APGConfig},
     "training": {"training": training.TrainingConfig},
     "broker": {"local": trading.LocalBrokerConfig, "alpaca": trading.AlpacaBrokerConfig},
 }
@@ -172,6 +172,7 @@ def load_train_config(path: pathlib.Path) -> TrainConfig:
         loaded = OmegaConf.load(path)
         schema = OmegaConf.structured(roots.TrainConfig)
         schema.data = OmegaConf.structured(SCHEMAS["data"][loaded.data.source])
+        schema.agent = OmegaConf.structured(SCHEMAS["agent"][loaded.agent.name])
         return to_config(OmegaConf.merge(schema, loaded))
     except (OmegaConfBaseException, yaml.YAMLError, KeyError, AttributeError) as error:
         raise InputError(f"{path} is not the configuration of a run: {_one_line(str(error))}") from error

@@ -9,7 +9,7 @@ from cappuccino.config.checks import check_choice, check_name, check_ranges, che
 from cappuccino.config.costs import CostsConfig
 from cappuccino.config.data import DataConfig
 from cappuccino.config.trading import CLOCK_NAMES, BrokerConfig, TraderConfig
-from cappuccino.config.training import AgentConfig, EnvConfig, FeaturesConfig, NetworkConfig, TrainingConfig
+from cappuccino.config.training import AgentConfig, EnvConfig, FeaturesConfig, NetworkConfig, PPOConfig, TrainingConfig
 from cappuccino.errors import InputError
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -43,7 +43,7 @@ class TrainConfig:
                 f"{self.training.rollout_steps}"
             )
         ticks = self.env.clocks * self.training.rollout_steps
-        if ticks % self.agent.minibatches:
+        if isinstance(self.agent, PPOConfig) and ticks % self.agent.minibatches:
             raise InputError(
                 f"agent.minibatches is {self.agent.minibatches}; it must divide env.clocks x training.rollout_steps, {ticks}"
             )

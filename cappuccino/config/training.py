@@ -8,7 +8,7 @@ from cappuccino.config.checks import check_choice, check_distinct, check_ranges
 from cappuccino.errors import InputError
 
 REWARD_NAMES = ("log_growth", "excess", "differential_sharpe")
-NETWORK_NAMES = ("mlp", "per_asset")
+NETWORK_NAMES = ("mlp", "per_asset", "conv", "transformer")
 
 
 @dataclasses.dataclass
@@ -73,16 +73,28 @@ class NetworkConfig:
 
 @dataclasses.dataclass
 class AgentConfig:
+    """What every agent has in common. Use a subclass."""
+
     name: str
     learning_rate: float
     anneal: bool
+    max_gradient_norm: float
+    band: float
+
+    def __post_init__(self) -> None:
+        check_ranges("agent", self, learning_rate="(0, 1]", max_gradient_norm="(0, inf)", band="[0, 1]")
+
+
+@dataclasses.dataclass
+class PPOConfig(AgentConfig):
+    """Proximal policy optimisation."""
+
     gamma: float
     gae_lambda: float
     clip: float
     value_clip: float
     entropy: float
     value_coefficient: float
-    max_gradient_norm: float
     epochs: int
     minibatches: int
     relative: bool
@@ -91,22 +103,30 @@ class AgentConfig:
 
     def __post_init__(self) -> None:
         check_choice("agent.name", self.name, ("ppo",))
+        super().__post_init__()
         check_ranges(
             "agent",
             self,
-            learning_rate="(0, 1]",
             gamma="(0, 1]",
             gae_lambda="[0, 1]",
             clip="(0, 1)",
             value_clip="(0, inf)",
             entropy="[0, inf)",
             value_coefficient="[0, inf)",
-            max_gradient_norm="(0, inf)",
             epochs="[1, inf)",
             minibatches="[1, inf)",
             target_kl="(0, inf)",
             log_std="[-10, 2]",
         )
+
+
+@dataclasses.dataclass
+class APGConfig(AgentConfig):
+    """The analytic policy gradient."""
+
+    def __post_init__(self) -> None:
+        check_choice("agent.name", self.name, ("apg",))
+        super().__post_init__()
 
 
 @dataclasses.dataclass

@@ -1,7 +1,7 @@
 """The market environment: accounts, costs, rewards and the step, batched over clocks and accounts."""
 
 from cappuccino.env.account import Account, Bar, Costs, Trades, mark, open_account, trade
-from cappuccino.env.environment import Environment, EnvParams, EnvState, Step
+from cappuccino.env.environment import Environment, EnvParams, EnvState, Starts, Step, starts_at
 from cappuccino.env.rewards import REWARDS, RewardWeights
 
 __all__ = [
@@ -13,9 +13,11 @@ __all__ = [
     "EnvState",
     "Environment",
     "RewardWeights",
+    "Starts",
     "Step",
     "Trades",
     "mark",
     "open_account",
+    "starts_at",
     "trade",
 ]

@@ -6,12 +6,13 @@ layout is about three times as fast as accounts first.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from cappuccino.plan import OrderRules, fit_buys, plan_orders
+from cappuccino.plan import OrderRules, Plan, fit_buys, plan_orders
 
 
 class Costs(NamedTuple):
@@ -74,31 +75,59 @@ def mark(account: Account, price: Float[Array, "A *b"]) -> Float[Array, "A *B"]:
     return account.holdings * price / account.equity
 
 
+@jax.custom_jvp
+def straight_through(smooth: Float[Array, "*B"], actual: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """`actual`, which is differentiated as if it were `smooth`."""
+    del smooth
+    return actual
+
+
+@straight_through.defjvp
+def _(primals: tuple[Array, Array], tangents: tuple[Any, Any]) -> tuple[Array, Any]:
+    return straight_through(*primals), tangents[0]
+
+
+def _plan(account: Account, weights: Float[Array, "A *B"], bar: Bar, rules: OrderRules) -> Plan:
+    """The orders, differentiated without the hard rules: increments, the minimum notional, assets without a bar."""
+    plan = plan_orders(weights, account.holdings, account.cash, bar.close, bar.tradable, rules, xp=jnp)
+    equity = account.cash + jnp.sum(account.holdings * bar.close, axis=0)
+    change = weights * equity / bar.close - account.holdings
+    return Plan(*map(straight_through, (jnp.maximum(-change, 0), jnp.maximum(change, 0)), plan))
+
+
+def _fit(buys: Float[Array, "A *B"], cash: Float[Array, "*B"], bar: Bar, rules: OrderRules) -> Float[Array, "A *B"]:
+    """The buys fitted to the cash, differentiated without the hard rules."""
+    cost = jnp.sum(buys * bar.close, axis=0) * (1 + rules.buying_power_margin)
+    factor = jnp.minimum(1, cash / jnp.where(cost > 0, cost, 1))
+    return straight_through(buys * factor, fit_buys(buys, cash, bar.close, bar.tradable, rules, xp=jnp))
+
+
 def trade(account: Account, weights: Float[Array, "A *B"], bar: Bar, costs: Costs) -> tuple[Account, Trades]:
     """Move accounts towards target weights over one bar.
 
     Quantities are planned at the close of t (`cappuccino.plan`). Sells fill first, at the next open; the buys are then
     fitted to the cash and filled in the order of the assets, a buy that costs more than the cash left being refused whole.
-    Orders for an asset without a bar at t+1 are refused. Equity is marked at the close of t+1.
+    Orders for an asset without a bar at t+1 are refused. Equity is marked at the close of t+1. Derivatives pass the hard rules
+    straight through, as if every quantity could be traded; everything else is differentiated as it is.
     """
     friction = costs.half_spread + costs.slippage
-    plan = plan_orders(weights, account.holdings, account.cash, bar.close, bar.tradable, costs.rules, xp=jnp)
+    plan = _plan(account, weights, bar, costs.rules)
 
-    sold = jnp.where(bar.next_tradable, plan.sells, 0)
+    sold = straight_through(plan.sells, jnp.where(bar.next_tradable, plan.sells, 0))
     # Written as x - x c and not x (1 - c), whose rounding is the same every time and adds up over thousands of fills.
     proceeds = jnp.sum(sold * bar.next_open, axis=0)
     proceeds = proceeds - proceeds * friction
     cash = account.cash + (proceeds - proceeds * costs.taker_fee)
 
-    wanted = fit_buys(plan.buys, cash, bar.close, bar.tradable, costs.rules, xp=jnp)
+    wanted = _fit(plan.buys, cash, bar, costs.rules)
     bought = []
     for quantity, price, tradable in zip(wanted, bar.next_open, bar.next_tradable, strict=True):
         value = quantity * price
         cost = value + value * friction
         fills = tradable & (cost <= cash)
         # Compiled, the product is fused into the subtraction unrounded, so a cost equal to the cash could leave it below zero.
-        cash = jnp.where(fills, jnp.maximum(cash - cost, 0), cash)
-        bought.append(jnp.where(fills, quantity, 0))
+        cash = straight_through(cash - cost, jnp.where(fills, jnp.maximum(cash - cost, 0), cash))
+        bought.append(straight_through(quantity, jnp.where(fills, quantity, 0)))
     bought = jnp.stack(bought)
 
     holdings = account.holdings - sold + (bought - bought * costs.taker_fee)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from cappuccino.env.account import Account, Bar, Costs, Trades, mark, open_account, trade
@@ -30,6 +31,19 @@ class EnvParams(NamedTuple):
     reward: RewardWeights
     capital: Float[Array, ""]
     drawdown_limit: Float[Array, ""]
+
+
+class Starts(NamedTuple):
+    """Rows at which an episode may begin: the first `number` of `rows`. What follows only fills up a table of several lanes."""
+
+    rows: Int[Array, "S"]
+    number: Int[Array, ""]
+
+
+def starts_at(rows: Int[np.ndarray, "N"], size: int | None = None) -> Starts:
+    """Start rows, filled up to `size` with copies of the last."""
+    filled = np.pad(rows, (0, (size or len(rows)) - len(rows)), mode="edge")
+    return Starts(jnp.asarray(filled, jnp.int32), jnp.asarray(len(rows), jnp.int32))
 
 
 class EnvState(NamedTuple):
@@ -86,10 +100,10 @@ class Environment:
         shares = jax.random.exponential(key, (assets + 1, self.clocks, self.accounts), dtype)
         return shares[:-1] / jnp.sum(shares, axis=0)
 
-    def begin(self, market: Market, starts: Int[Array, "S"], params: EnvParams, *, key: PRNGKeyArray) -> EnvState:
+    def begin(self, market: Market, starts: Starts, params: EnvParams, *, key: PRNGKeyArray) -> EnvState:
         """New episodes: every clock on a random row of `starts`, every account with random weights."""
         key_tick, key_weights = jax.random.split(key)
-        tick = jax.random.choice(key_tick, starts, (self.clocks,))
+        tick = starts.rows[jax.random.randint(key_tick, (self.clocks,), 0, starts.number)]
         price = jnp.moveaxis(market.close[tick], -1, 0)[..., None]
         weights = self.random_weights(price.shape[0], price.dtype, key=key_weights)
         account = open_account(weights, price, params.capital)

@@ -16,7 +16,6 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from cappuccino.agents.networks import target_weights
 from cappuccino.env import EnvParams, mark, open_account, trade
 from cappuccino.env.environment import bar_at
 from cappuccino.errors import InputError
@@ -111,14 +110,28 @@ class PolicyRule:
         policy = nnx.merge(self.graph, arrays)
         size = min(ENCODE_ROWS, len(rows))
         chunks = -(-len(rows) // size)
-        padded = jnp.pad(rows, (0, chunks * size - len(rows)), mode="edge").reshape(chunks, size)
+        # Filled up with the rows that would follow, so that the last block is a stretch too; what they give is cut off.
+        filled = jnp.concatenate([rows, rows[-1] + 1 + jnp.arange(chunks * size - len(rows), dtype=rows.dtype)])
+        padded = filled.reshape(chunks, size)
         features = market.features.astype(_dtype(arrays))
-        encoded = jax.lax.map(lambda some: policy.encode(windows(features, some, self.lookback)), padded)
+
+        def one_by_one(some: Int[Array, "n"]) -> Any:
+            encoded = policy.encode(windows(features, some, self.lookback))
+            return jax.tree.map(lambda leaf: leaf[:, 0], encoded)
+
+        def stretch(some: Int[Array, "n"]) -> Any:
+            return policy.encode(windows(features, some[-1], self.lookback + size - 1))
+
+        def encode(some: Int[Array, "n"]) -> Any:
+            return jax.lax.cond(some[-1] - some[0] == size - 1, stretch, one_by_one, some)
+
+        encoded = jax.lax.map(encode, padded)
         return jax.tree.map(lambda leaf: leaf.reshape(chunks * size, *leaf.shape[2:])[: len(rows)], encoded)
 
     def decide(self, arrays: Any, inputs: Any, weights: Float[Array, "A"]) -> Float[Array, "A"]:
         observed = weights[None].astype(_dtype(arrays))
-        return target_weights(nnx.merge(self.graph, arrays).logits(inputs, observed))[0]
+        policy = nnx.merge(self.graph, arrays)
+        return policy.targets(policy.logits(inputs, observed), observed)[0]
 
 
 def _dtype(arrays: Any) -> Any:
@@ -139,7 +152,7 @@ class TableRule:
 
 
 def policy_strategy(policy: nnx.Module, lookback: int) -> Strategy:
-    """A policy with `encode` and `logits` (see `cappuccino.agents.networks.Policy`) as a strategy."""
+    """A policy with `encode`, `logits` and `targets` (see `cappuccino.agents.networks.Policy`) as a strategy."""
     graph, state = nnx.split(policy)
     return Strategy(PolicyRule(graph, lookback), state)
 

@@ -11,10 +11,10 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Int
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cappuccino.env import Starts
 from cappuccino.errors import InputError
 from cappuccino.market import Market
 from cappuccino.training.checkpoints import Checkpoints, unflatten
@@ -58,7 +58,7 @@ def train(
     state: TrainState,
     frozen: nnx.State,
     market: Market,
-    starts: Int[Array, "S"],
+    starts: Starts,
     params: TrainParams,
     *,
     schedule: Schedule,
@@ -130,13 +130,9 @@ def saved_tree(state: TrainState, frozen: nnx.State) -> dict[str, Any]:
 
 
 def _rows(metrics: UpdateMetrics, before: int, env_steps: int) -> list[dict[str, float]]:
-    """One row per update, nested metrics named with a slash."""
-    columns: dict[str, np.ndarray] = {}
-    for name, value in metrics._asdict().items():
-        if isinstance(value, tuple):
-            columns |= {f"{name}/{inner}": column for inner, column in zip(value._fields, value, strict=True)}  # pyright: ignore[reportAttributeAccessIssue]
-        else:
-            columns[name] = value
+    """One row per update, metrics named by their path."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(metrics)
+    columns: dict[str, np.ndarray] = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
     count = len(next(iter(columns.values())))
     return [
         {"update": before + i + 1, "env_steps": (before + i + 1) * env_steps}

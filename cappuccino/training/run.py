@@ -22,6 +22,7 @@ from flax import nnx
 from cappuccino.agents.networks import NetworkShape, Policy, make_policy
 from cappuccino.config.composition import load_train_config, save_config
 from cappuccino.config.roots import TrainConfig
+from cappuccino.config.training import PPOConfig
 from cappuccino.errors import InputError
 from cappuccino.features.normaliser import Normaliser
 from cappuccino.training.checkpoints import Checkpoints, Restored, unflatten
@@ -108,7 +109,9 @@ class Run:
 def fresh_policy(config: TrainConfig, shape: NetworkShape, normaliser: Normaliser) -> Policy:
     """The untrained policy that a run's training begins with: a function of the seed."""
     key = jax.random.fold_in(jax.random.key(config.seed), 0)
-    return make_policy(shape, normaliser, log_std=config.agent.log_std, key=key)
+    agent = config.agent
+    noise = {"log_std": agent.log_std} if isinstance(agent, PPOConfig) else {}
+    return make_policy(shape, normaliser, band=agent.band, **noise, key=key)
 
 
 def _difference(before: TrainConfig, after: TrainConfig) -> str:

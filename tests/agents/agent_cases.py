@@ -10,15 +10,17 @@ import numpy as np
 from flax import nnx
 
 from cappuccino.agents.networks import NetworkShape, Policy, make_policy
-from cappuccino.agents.ppo import PPOParams, Rollout
+from cappuccino.agents.optimisation import OptimiserParams
+from cappuccino.agents.ppo import PPOParams
+from cappuccino.agents.rollout import Rollout
 from cappuccino.features.normaliser import Normaliser
 
 LOOKBACK, ASSETS, FEATURES = 3, 4, 2
 NORMALISER = Normaliser(np.array([0.5, -2.0]), np.array([1.5, 0.3]), 2.0)
-KINDS = ("mlp", "per_asset")
+KINDS = ("mlp", "per_asset", "conv", "transformer")
 
 
-def shape_of(kind: str, hidden: tuple[int, ...] = (6,), head: tuple[int, ...] = (5, 4)) -> NetworkShape:
+def shape_of(kind: str, hidden: tuple[int, ...] = (8,), head: tuple[int, ...] = (5, 4)) -> NetworkShape:
     return NetworkShape(kind, LOOKBACK, ASSETS, FEATURES, hidden, head)
 
 
@@ -33,6 +35,7 @@ def policy_of(kind: str, *, seed: int = 0, dtype: Any = np.float32, spread: floa
     policy = nnx.merge(graph, moved)
     for name, value in NORMALISER._asdict().items():
         getattr(policy, name)[...] = jnp.asarray(value, dtype)
+    policy.band[...] = jnp.asarray(0, dtype)
     return policy
 
 
@@ -62,7 +65,9 @@ def ppo_params(dtype: Any = np.float32, **changes: float) -> PPOParams:
         "max_gradient_norm": 1e6,
         "target_kl": np.inf,
     }
-    return PPOParams(**{name: jnp.asarray(value, dtype) for name, value in (values | changes).items()})
+    given = {name: jnp.asarray(value, dtype) for name, value in (values | changes).items()}
+    optimiser = OptimiserParams(**{name: given.pop(name) for name in OptimiserParams._fields})
+    return PPOParams(optimiser=optimiser, **given)
 
 
 def rollout_of(seed: int, *, steps: int = 4, clocks: int = 3, accounts: int = 2, rows: int = 40) -> tuple[Rollout, np.ndarray]:

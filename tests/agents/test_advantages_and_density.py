@@ -9,7 +9,8 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cappuccino.agents.ppo import gaussian_entropy, gaussian_log_prob, generalised_advantages, relative_to_others
+from cappuccino.agents.advantages import generalised_advantages, relative_to_others
+from cappuccino.agents.rollout import gaussian_entropy, gaussian_log_prob
 
 STEPS, ACCOUNTS = 7, 5
 EXAMPLES = settings(max_examples=30)

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cappuccino.agents.networks import NetworkShape, make_policy
-from cappuccino.agents.ppo import PPOShape
+from cappuccino.agents.ppo import PPO
+from cappuccino.agents.rollout import roll_out
 from cappuccino.bars.synthetic import synthetic_bars
 from cappuccino.bars.table import FIELDS, BarTable
-from cappuccino.env import Costs, Environment, EnvParams, RewardWeights
+from cappuccino.env import Costs, Environment, EnvParams, RewardWeights, starts_at
 from cappuccino.features.normaliser import fit_normaliser
 from cappuccino.features.registry import FeatureSet
 from cappuccino.market import build_market
@@ -57,7 +58,7 @@ def bars() -> BarTable:
 @functools.partial(jax.jit, static_argnames="learner")
 def rollout(learner, arrays, state, market, env_params, key):
     policy = nnx.merge(learner.graph, *arrays)
-    return learner.rollout(policy, policy.normalise(market.features), state, market, env_params, key=key)[1]
+    return roll_out(policy, learner.env, state, learner.rollout_steps, market, env_params, key=key)[1]
 
 
 @functools.cache
@@ -67,10 +68,10 @@ def learner_of(kind: str):
     normaliser = fit_normaliser(np.asarray(market.features), spec.valid, 5.0)
     policy = make_policy(NetworkShape(kind, LOOKBACK, 2, len(NAMES), (8,), (8,)), normaliser, key=jax.random.key(0))
     graph, *arrays = nnx.split(policy, nnx.Param, ...)
-    return Learner(graph, LOOKBACK, Environment(2, 3, STEPS), PPOShape(1, 1), STEPS), arrays
+    return Learner(graph, Environment(2, 3, STEPS), PPO(1, 1), STEPS), arrays
 
 
-@pytest.mark.parametrize("kind", ["mlp", "per_asset"])
+@pytest.mark.parametrize("kind", ["mlp", "per_asset", "conv", "transformer"])
 @settings(max_examples=8)
 @given(st.integers(0, STEPS - 1))
 def test_bars_behind_a_tick_change_nothing_up_to_it(kind, seen):
@@ -80,7 +81,7 @@ def test_bars_behind_a_tick_change_nothing_up_to_it(kind, seen):
     records = []
     for table in (bars(), continued_otherwise(bars(), last)):
         market, _ = build_market(table, FeatureSet(NAMES))
-        start = jnp.full((1,), last - seen, jnp.int32)
+        start = starts_at(np.array([last - seen]))
         state = learner.env.begin(market, start, params(), key=jax.random.key(1))
         records.append(jax.tree.map(np.asarray, rollout(learner, arrays, state, market, params(), jax.random.key(2))))
     one, other = records

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -13,17 +14,19 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cappuccino.agents.encoders import dilations_of, spans_of
 from cappuccino.agents.networks import NetworkShape, decide, make_policy, target_weights
 from cappuccino.errors import InputError
 from cappuccino.features.normaliser import Normaliser
 
-PER_ASSET = policy_of("per_asset")
+PER_ASSET = {kind: policy_of(kind) for kind in KINDS if kind != "mlp"}
 
 
 @functools.partial(jax.jit, static_argnames="graph")
 def compiled(graph, arrays, window, weights):
     policy = nnx.merge(graph, arrays)
-    embedding = policy.encode(window)
+    # One window each: the axis of the windows of a stretch comes behind those of the stretches.
+    embedding = jax.tree.map(lambda leaf: jnp.squeeze(leaf, axis=window.ndim - 3), policy.encode(window))
     return policy.logits(embedding, weights), policy.value(embedding, weights)
 
 
@@ -32,15 +35,37 @@ def both(policy, window, weights) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(logits), np.asarray(value)
 
 
+@pytest.mark.parametrize("kind", PER_ASSET)
 @settings(max_examples=20)
-@given(st.integers(0, 2**32 - 1), st.permutations(range(ASSETS)))
-def test_permuting_assets_permutes_a_per_asset_policy(seed, order):
-    policy, rng, order = PER_ASSET, np.random.default_rng(seed), np.array(order)
+@given(seed=st.integers(0, 2**32 - 1), order=st.permutations(range(ASSETS)))
+def test_permuting_assets_permutes_a_policy_that_is_blind_to_their_order(kind, seed, order):
+    policy, rng, order = PER_ASSET[kind], np.random.default_rng(seed), np.array(order)
     window, weights = raw_windows(rng, 2), account_weights(rng, 2, 3)
     logits, value = both(policy, window, weights)
     permuted, same = both(policy, window[:, :, order], weights[..., order])
     np.testing.assert_allclose(permuted, logits[..., [*order, ASSETS]], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(same, value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=15)
+@given(seed=st.integers(0, 2**32 - 1), lookback=st.integers(1, 12), more=st.integers(0, 9))
+def test_a_stretch_gives_what_its_windows_give_one_by_one(kind, seed, lookback, more):
+    policy = make_policy(NetworkShape(kind, lookback, ASSETS, FEATURES, (8,), (5,)), NORMALISER, key=jax.random.key(seed))
+    rows = np.random.default_rng(seed).standard_normal((2, lookback + more, ASSETS, FEATURES)).astype(np.float32)
+    stretch = policy.encode(jnp.asarray(rows))
+    for first in range(more + 1):
+        window = policy.encode(jnp.asarray(rows[:, first : first + lookback]))
+        for whole, alone in zip(stretch, window, strict=True):
+            np.testing.assert_allclose(whole[:, first], alone[:, 0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("lookback", [1, 2, 3, 5, 24, 48, 49])
+def test_dilations_and_spans_cover_the_window_exactly(lookback):
+    assert sum(dilations_of(lookback)) == lookback - 1
+    assert all(later <= 2 * before for before, later in itertools.pairwise(dilations_of(lookback)))
+    assert sum(span - 1 for span in spans_of(lookback)) == lookback - 1
+    assert max(spans_of(lookback)) - min(spans_of(lookback)) <= 1
 
 
 def test_an_mlp_tells_assets_apart():
@@ -58,7 +83,7 @@ def test_one_hidden_and_one_head_layer_are_the_plain_two_layer_network():
     logits, value = both(policy, window, weights)
 
     def plain(tower) -> np.ndarray:
-        first, market, account, last = (tower.encoder[0], tower.market, tower.account, tower.output)
+        first, market, account, last = (tower.encoder.layers[0], tower.market, tower.account, tower.output)
         seen = np.clip((window - NORMALISER.mean) / NORMALISER.std, -NORMALISER.clip, NORMALISER.clip).reshape(5, -1)
         hidden = np.tanh(seen @ np.float64(first.kernel[...]) + np.float64(first.bias[...]))
         joined = np.concatenate([np.repeat(hidden[:, None], 3, axis=1), weights], axis=-1)
@@ -84,7 +109,7 @@ def test_accounts_that_share_an_encoding_decide_as_if_each_were_alone(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_account_and_every_row_of_the_window_matter(kind):
-    policy, rng = policy_of(kind), np.random.default_rng(2)
+    policy, rng = policy_of(kind, spread=0.1), np.random.default_rng(2)
     window, weights = NORMALISER.mean.astype(np.float32) + 0 * raw_windows(rng), account_weights(rng, 1)
     logits, value = both(policy, window, weights)
     for asset in range(ASSETS):
@@ -145,7 +170,7 @@ def test_policies_of_one_shape_share_one_graph_so_that_nothing_compiles_twice(ki
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "lstm"}, "network.name is 'lstm'; it must be one of mlp, per_asset"),
+        ({"kind": "lstm"}, "network.name is 'lstm'; it must be one of mlp, per_asset, conv, transformer"),
         ({"lookback": 0}, "network.lookback is 0"),
         ({"hidden": (8, 0)}, "widths are positive"),
         ({"head": ()}, "head has at least one"),

@@ -14,19 +14,21 @@ from flax import nnx
 from cappuccino.agents.ppo import Samples, ppo_loss
 from cappuccino.market import windows
 
-TICKS, ACCOUNTS, ROWS = 5, 3, 20
+STRETCHES, STRETCH, ACCOUNTS, ROWS = 3, 2, 3, 20
+TICKS = STRETCHES * STRETCH
 
 
 @pytest.fixture(autouse=True)
 def double():
-    with jax.enable_x64(True):
+    # Flax's layer norm raises its statistics to at least float32, which JAX refuses where it is strict about dtypes.
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
         yield
 
 
 def samples_of(rng: np.random.Generator) -> dict[str, np.ndarray]:
     batch = (TICKS, ACCOUNTS)
     return {
-        "tick": rng.integers(LOOKBACK, ROWS, TICKS),
+        "tick": (rng.integers(LOOKBACK, ROWS - STRETCH, (STRETCHES, 1)) + np.arange(STRETCH)).ravel(),
         "weights": account_weights(rng, *batch).astype(np.float64),
         "action": rng.standard_normal((*batch, ASSETS + 1)),
         "value": rng.standard_normal(batch),
@@ -38,7 +40,7 @@ def samples_of(rng: np.random.Generator) -> dict[str, np.ndarray]:
 @functools.partial(jax.jit, static_argnames="graph")
 def compiled(graph, state, features, tick, weights):
     policy = nnx.merge(graph, state)
-    embedding = policy.embed(windows(features, tick, LOOKBACK))
+    embedding = jax.tree.map(lambda leaf: leaf[:, 0], policy.encode(windows(features, tick, LOOKBACK)))
     return policy.logits(embedding, weights), policy.value(embedding, weights)
 
 
@@ -68,7 +70,7 @@ def case(kind: str, *, ratio: np.ndarray | None = None, seed: int = 0, **changes
 
 def loss_and_gradient(policy, arrays, features, params):
     graph, weights, frozen = nnx.split(policy, nnx.Param, ...)
-    samples = Samples(**{name: jnp.asarray(value) for name, value in arrays.items()})
+    samples = Samples(**{name: jnp.asarray(value).reshape(-1, STRETCH, *value.shape[1:]) for name, value in arrays.items()})
 
     def loss(weights):
         return ppo_loss(nnx.merge(graph, weights, frozen), samples, jnp.asarray(features), params)

@@ -12,11 +12,13 @@ import pytest
 from agent_cases import policy_of, ppo_params, rollout_of
 from flax import nnx
 
-from cappuccino.agents.ppo import PPOShape, Samples, generalised_advantages, optimiser, ppo_loss, ppo_update
+from cappuccino.agents import optimisation
+from cappuccino.agents.advantages import generalised_advantages
+from cappuccino.agents.ppo import PPO, ppo_loss
 from cappuccino.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("optax_promotes")
-SHAPE = PPOShape(epochs=2, minibatches=3)
+SHAPE = PPO(epochs=2, minibatches=3)
 KEY = jax.random.key(5)
 
 
@@ -27,11 +29,11 @@ def parts():
 
 @functools.partial(jax.jit, static_argnames=("graph", "shape"))
 def compiled(graph, weights, frozen, rollout, features, update, params, key, shape):
-    opt_state = optimiser(params).init(weights)
-    return ppo_update(weights, opt_state, frozen, graph, rollout, features, update, shape, params, key=key)
+    opt_state = optimisation.begin(weights, params.optimiser)
+    return shape.epochs_over(rollout, graph, weights, frozen, opt_state, features, params, update, key=key)
 
 
-def run(update: int = 0, shape: PPOShape = SHAPE, key=KEY, **changes: float):
+def run(update: int = 0, shape: PPO = SHAPE, key=KEY, **changes: float):
     rollout, features = rollout_of(0)
     return compiled(*parts(), rollout, jnp.asarray(features), jnp.int32(update), ppo_params(**changes), key, shape)
 
@@ -46,24 +48,12 @@ def by_hand(steps: int, rate: float, **changes: float):
     def gradient_of(weights, some):
         return jax.grad(lambda w: ppo_loss(nnx.merge(graph, w, frozen), some, jnp.asarray(features), params)[0])(weights)
 
-    advantage = generalised_advantages(
-        rollout.reward, rollout.value, rollout.terminated, rollout.last_value, params.gamma, params.gae_lambda
-    )
-    samples = Samples(
-        tick=rollout.tick,
-        weights=rollout.weights,
-        action=rollout.action,
-        log_prob=rollout.log_prob,
-        value=rollout.value,
-        returns=advantage + rollout.value,
-        advantage=advantage - advantage[..., ::-1],  # two accounts: less that of the other one
-    )
-    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), samples)
-    order = jax.random.permutation(jax.random.split(KEY, SHAPE.epochs)[0], len(flat.tick)).reshape(SHAPE.minibatches, -1)
-    transform = optax.chain(optax.clip_by_global_norm(float(params.max_gradient_norm)), optax.adam(rate, eps=1e-5))
+    samples = SHAPE.samples(rollout, params)
+    order = jax.random.permutation(jax.random.split(KEY, SHAPE.epochs)[0], len(samples.tick)).reshape(SHAPE.minibatches, -1)
+    transform = optax.chain(optax.clip_by_global_norm(float(params.optimiser.max_gradient_norm)), optax.adam(rate, eps=1e-5))
     state = transform.init(weights)
     for rows in order[:steps]:
-        gradient = gradient_of(weights, Samples(*(column[rows] for column in flat)))
+        gradient = gradient_of(weights, jax.tree.map(lambda column, rows=rows: column[rows], samples))
         steps_down, state = transform.update(gradient, state)
         weights = optax.apply_updates(weights, steps_down)
     return weights
@@ -86,13 +76,13 @@ def test_the_kl_stop_leaves_the_remaining_minibatches_out():
 
 def test_metrics_are_means_over_the_minibatches_that_were_applied():
     stopped = run(target_kl=1e-6)[2]
-    one_minibatch = run(target_kl=1e-6, shape=PPOShape(epochs=1, minibatches=3))[2]
+    one_minibatch = run(target_kl=1e-6, shape=PPO(epochs=1, minibatches=3))[2]
     assert float(stopped.entropy) == pytest.approx(float(one_minibatch.entropy))
     assert float(stopped.entropy) > 1
 
 
 def test_an_epoch_is_adam_over_minibatches_at_the_given_rate():
-    assert_close(run(shape=PPOShape(epochs=1, minibatches=3))[0], by_hand(3, 1e-3))
+    assert_close(run(shape=PPO(epochs=1, minibatches=3))[0], by_hand(3, 1e-3))
 
 
 def test_the_learning_rate_falls_linearly_to_its_final_share():
@@ -110,12 +100,12 @@ def test_the_gradient_norm_is_clipped_before_adam():
 def test_no_gradient_reaches_the_normaliser():
     graph, weights, frozen = parts()
     names = {jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(frozen)}
-    assert {name.split("'")[1] for name in names} == {"mean", "std", "clip"}
+    assert {name.split("'")[1] for name in names} == {"mean", "std", "clip", "band"}
     moved = run()[0]
     assert jax.tree.structure(moved) == jax.tree.structure(weights)
     policy = nnx.merge(graph, moved, frozen)
     before = nnx.merge(graph, weights, frozen)
-    for name in ("mean", "std", "clip"):
+    for name in ("mean", "std", "clip", "band"):
         np.testing.assert_array_equal(getattr(policy, name)[...], getattr(before, name)[...])
     assert all(not np.array_equal(a, b) for a, b in zip(jax.tree.leaves(moved), jax.tree.leaves(weights), strict=True))
 
@@ -123,4 +113,35 @@ def test_no_gradient_reaches_the_normaliser():
 @pytest.mark.parametrize("name", ["epochs", "minibatches"])
 def test_a_count_below_one_is_refused(name):
     with pytest.raises(InputError, match=f"agent.{name} is 0"):
-        PPOShape(**({"epochs": 1, "minibatches": 1} | {name: 0}))
+        PPO(**({"epochs": 1, "minibatches": 1} | {name: 0}))
+
+
+def test_a_rollout_is_cut_into_stretches_of_one_clock_each_step_once():
+    rollout, _ = rollout_of(0, steps=4, clocks=3)
+    params = ppo_params()
+    samples = PPO(1, 6).samples(rollout, params)
+    assert samples.tick.shape == (6, 2)
+    advantage = generalised_advantages(
+        rollout.reward, rollout.value, rollout.terminated, rollout.last_value, params.gamma, params.gae_lambda
+    )
+    expected = {
+        "log_prob": rollout.log_prob,
+        "returns": advantage + rollout.value,
+        "advantage": advantage - advantage[..., ::-1],  # two accounts: less that of the other one
+    }
+    found = {(step, clock): 0 for step in range(4) for clock in range(3)}
+    for row in range(6):
+        step, clock = next(at for at in found if (rollout.log_prob[at] == samples.log_prob[row, 0]).all())
+        for offset in range(2):
+            found[step + offset, clock] += 1
+            for name, value in expected.items():
+                np.testing.assert_allclose(getattr(samples, name)[row, offset], value[step + offset, clock], rtol=1e-6)
+    assert set(found.values()) == {1}
+
+
+def test_a_stretch_divides_rollout_and_minibatch():
+    assert PPO(1, 8).stretch(64, 64) == 16
+    assert PPO(1, 8).stretch(64, 3) == 8
+    assert PPO(1, 4).stretch(8, 4) == 8
+    assert PPO(1, 5).stretch(10, 1) == 2
+    assert PPO(1, 10).stretch(10, 1) == 1

@@ -11,7 +11,7 @@ from env_scenarios import ACCOUNTS, ASSETS, CLOCKS, STEPS, draw_scenario, on_dev
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cappuccino.env import REWARDS, Environment, RewardWeights
+from cappuccino.env import REWARDS, Environment, RewardWeights, starts_at
 from cappuccino.env.rewards import Outcome, SharpeMoments
 from cappuccino.errors import InputError
 
@@ -101,7 +101,7 @@ def test_episodes_begin_on_the_given_rows_and_on_all_of_them():
     market, params = on_device(scene, jnp.float32)
     seen = set()
     for seed in range(20):
-        state = begin(ENV, market, jnp.asarray([2, 3, 11, 15]), params, key=jax.random.key(seed))
+        state = begin(ENV, market, starts_at(np.array([2, 3, 11, 15])), params, key=jax.random.key(seed))
         seen |= set(np.asarray(state.tick).tolist())
         assert int(state.age) == 0
         account = jax.tree.map(np.asarray, state.account)
@@ -147,7 +147,7 @@ def test_changing_a_traced_parameter_does_not_retrace():
     """Costs, rules, reward weights, capital, limit and market are arguments: a search over them compiles once."""
     scene = draw_scenario(2)
     market, params = on_device(scene, jnp.float32)
-    starts, target = jnp.arange(4), jnp.asarray(scene.targets[0], jnp.float32)
+    starts, target = starts_at(np.arange(4)), jnp.asarray(scene.targets[0], jnp.float32)
 
     def first_step(env, market, params):
         state = env.begin(market, starts, params, key=jax.random.key(0))

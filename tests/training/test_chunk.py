@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from training_cases import Case, arrays_of, assert_same, case
 
-from cappuccino.agents.ppo import PPOParams, PPOShape
+from cappuccino.agents.optimisation import OptimiserParams
+from cappuccino.agents.ppo import PPO, PPOParams
 from cappuccino.env import Costs, Environment, EnvParams, RewardWeights
 from cappuccino.errors import InputError
 from cappuccino.plan import OrderRules
@@ -64,7 +65,7 @@ def test_the_same_seed_gives_the_same_training_and_another_seed_another(kind):
 def test_the_normaliser_is_the_same_after_training():
     before = arrays_of(case().frozen)
     run(case(), chunks=2)
-    assert len(before) == 3
+    assert len(before) == 4
     after = arrays_of(case().frozen)
     for name, leaf in before.items():
         np.testing.assert_array_equal(after[name], leaf)
@@ -75,7 +76,7 @@ def test_clocks_run_on_within_an_episode_and_jump_when_it_is_over():
     env, steps = small.learner.env, small.learner.rollout_steps
     per_episode = env.episode_bars // steps
     assert per_episode == 2
-    state, before, starts = small.state(), None, np.asarray(small.starts)
+    state, before, starts = small.state(), None, np.asarray(small.starts.rows)
     for update in range(3 * per_episode):
         state, _ = train_chunk(
             state, small.frozen, small.data.market, small.starts, small.params, learner=small.learner, updates=1
@@ -107,17 +108,16 @@ def everything_active() -> TrainParams:
             capital=value(1000),
             drawdown_limit=value(0.03),
         ),
-        ppo=PPOParams(
-            learning_rate=value(1e-3),
-            final_rate=value(0.1),
-            updates=value(6),
+        agent=PPOParams(
+            optimiser=OptimiserParams(
+                learning_rate=value(1e-3), final_rate=value(0.1), updates=value(6), max_gradient_norm=value(1e-3)
+            ),
             gamma=value(0.99),
             gae_lambda=value(0.95),
-            clip=value(0.01),
+            clip=value(1e-3),
             value_clip=value(0.01),
             entropy=value(0.001),
             value_coefficient=value(0.5),
-            max_gradient_norm=value(1e-3),
             target_kl=value(1e-7),
         ),
     )
@@ -149,6 +149,6 @@ def test_every_traced_parameter_changes_the_training(path):
 def test_a_learner_whose_shapes_do_not_fit_is_refused():
     small = case()
     with pytest.raises(InputError, match=r"env\.episode_bars is 20; it must be a multiple of training.rollout_steps, 8"):
-        Learner(small.learner.graph, 2, Environment(4, 3, 20), PPOShape(1, 1), 8)
+        Learner(small.learner.graph, Environment(4, 3, 20), PPO(1, 1), 8)
     with pytest.raises(InputError, match=r"agent\.minibatches is 5; it must divide env.clocks x training.rollout_steps, 32"):
-        Learner(small.learner.graph, 2, Environment(4, 3, 16), PPOShape(1, 5), 8)
+        Learner(small.learner.graph, Environment(4, 3, 16), PPO(1, 5), 8)

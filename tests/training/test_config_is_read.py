@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from training_cases import case, configured
 
-from cappuccino.assemble import environment, network_shape, normaliser_of, ppo_shape, train_params
-from cappuccino.config import AgentConfig, CostsConfig, EnvConfig, NetworkConfig, RewardConfig, TrainConfig, TrainingConfig
+from cappuccino.assemble import agent_of, environment, network_shape, normaliser_of, train_params
+from cappuccino.config import CostsConfig, EnvConfig, NetworkConfig, PPOConfig, RewardConfig, TrainConfig, TrainingConfig
 from cappuccino.training.loop import Schedule
 from cappuccino.training.run import config_hash, fresh_policy
 
@@ -26,6 +26,7 @@ CHANGES = {
     "agent.entropy": "0.55",
     "agent.value_coefficient": "0.15",
     "agent.max_gradient_norm": "0.15",
+    "agent.band": "0.15",
     "agent.epochs": "3",
     "agent.minibatches": "16",
     "agent.relative": "false",
@@ -67,7 +68,7 @@ BASE = (
     "agent.target_kl=null",
     "env.reward.name=log_growth",
 )
-GROUPS = {"agent": AgentConfig, "env": EnvConfig, "env.reward": RewardConfig, "network": NetworkConfig}
+GROUPS = {"agent": PPOConfig, "env": EnvConfig, "env.reward": RewardConfig, "network": NetworkConfig}
 GROUPS |= {"training": TrainingConfig, "costs": CostsConfig}
 
 
@@ -80,16 +81,17 @@ def parts_of(config: TrainConfig) -> dict[str, Any]:
     """What `cappuccino train` makes of a configuration, over the same bars."""
     data = case().data
     shape = network_shape(config.network, data.spec)
-    env, ppo = environment(config.env), ppo_shape(config)
+    env, agent = environment(config.env), agent_of(config)
     per_update = env.clocks * env.accounts * config.training.rollout_steps
     schedule = Schedule.covering(config.training.env_steps, per_update, config.training.updates_per_chunk)
     policy = fresh_policy(config, shape, normaliser_of(data, config.network.clip))
     leaves = jax.tree_util.tree_leaves_with_path(train_params(config, data.spec.assets, 6))
-    fresh = [round(float(value), 6) for value in (policy.clip[...], policy.log_std[...], policy.actor.market.kernel[...][0, 0])]
+    first = policy.actor.market.kernel[...][0, 0]
+    fresh = [round(float(value), 6) for value in (policy.clip[...], policy.log_std[...], policy.band[...], first)]
     return {jax.tree_util.keystr(path): np.asarray(leaf).tolist() for path, leaf in leaves} | {
         "shape": shape,
         "environment": env,
-        "ppo": ppo,
+        "agent": agent,
         "schedule": schedule,
         "policy": fresh,
         "rollout_steps": config.training.rollout_steps,

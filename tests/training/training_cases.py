@@ -8,14 +8,14 @@ import pathlib
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from rich.console import Console
 
-from cappuccino.assemble import Data, environment, load_market, network_shape, normaliser_of, ppo_shape, train_params
+from cappuccino.assemble import Data, agent_of, environment, load_market, network_shape, normaliser_of, train_params
 from cappuccino.config import compose
 from cappuccino.config.roots import TrainConfig
+from cappuccino.env import Starts, starts_at
 from cappuccino.training.checkpoints import Checkpoints, flatten
 from cappuccino.training.learner import Learner, TrainParams, TrainState
 from cappuccino.training.loop import Outcome, Schedule, Validate, resume, train
@@ -47,7 +47,7 @@ class Case(NamedTuple):
 
     config: TrainConfig
     data: Data
-    starts: jax.Array
+    starts: Starts
     learner: Learner
     weights: nnx.State
     frozen: nnx.State
@@ -73,9 +73,9 @@ def case(*overrides: str) -> Case:
     starts = data.spec.start_rows(data.spans.train.start, data.spans.train.stop, lookback, config.env.episode_bars)
     policy = fresh_policy(config, network_shape(config.network, data.spec), normaliser_of(data, config.network.clip))
     graph, weights, frozen = nnx.split(policy, nnx.Param, ...)
-    learner = Learner(graph, lookback, environment(config.env), ppo_shape(config), config.training.rollout_steps)
+    learner = Learner(graph, environment(config.env), agent_of(config), config.training.rollout_steps)
     params = train_params(config, data.spec.assets, UPDATES)
-    return Case(config, data, jnp.asarray(starts, jnp.int32), learner, weights, frozen, params)
+    return Case(config, data, starts_at(starts), learner, weights, frozen, params)
 
 
 def arrays_of(tree: Any) -> dict[str, np.ndarray]:

@@ -1,0 +1,71 @@
+"""What a learner asks of an agent: one update of its parameters from steps of the environment."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from cappuccino.agents.networks import Policy
+from cappuccino.env import Environment, EnvParams, EnvState, Step
+from cappuccino.market import Market
+
+
+class Learned(NamedTuple):
+    """What an update leaves behind. steps: figures of the environment's steps; loss: a NamedTuple of the agent's own figures."""
+
+    weights: nnx.State
+    opt_state: optax.OptState
+    env: EnvState
+    steps: StepMetrics
+    loss: Any
+
+
+class StepMetrics(NamedTuple):
+    """Means per step and account: reward, log growth, notional traded over equity, share of steps that ended an account."""
+
+    reward: Float[Array, ""]
+    log_growth: Float[Array, ""]
+    turnover: Float[Array, ""]
+    terminated: Float[Array, ""]
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """A way to learn: hashable, free of arrays (changing it recompiles); its traced parameters come as an argument."""
+
+    def check(self, env: Environment, steps: int) -> None:
+        """Raises InputError where rollouts of `steps` steps in `env` do not suit this agent."""
+        ...
+
+    def update(
+        self,
+        graph: nnx.GraphDef[Policy],
+        weights: nnx.State,
+        frozen: nnx.State,
+        opt_state: optax.OptState,
+        env: Environment,
+        state: EnvState,
+        steps: int,
+        market: Market,
+        env_params: EnvParams,
+        params: Any,
+        update: Int[Array, ""],
+        *,
+        key: PRNGKeyArray,
+    ) -> Learned:
+        """Step all accounts `steps` times and learn from it. `update` counts updates from zero."""
+        ...
+
+
+def step_metrics(before: EnvState, out: Step) -> StepMetrics:
+    """The figures of one step that began in `before`."""
+    return StepMetrics(
+        reward=jnp.mean(out.reward),
+        log_growth=jnp.mean(out.log_growth),
+        turnover=jnp.mean(out.trades.notional / before.account.equity),
+        terminated=jnp.mean(out.terminated.astype(out.reward.dtype)),
+    )

@@ -1,0 +1,162 @@
+"""Encoders of bars: rows of features in, one embedding for every window of `lookback` rows out.
+
+Whatever an encoder is given, W rows, it answers with S = W - L + 1 embeddings, the k-th of the window that begins at row k.
+A single window (W = L) gives one; a stretch of bars gives one for each of its bars without reading any bar twice, where the
+architecture allows: convolution and attention compute each bar's intermediate values once for all the windows that share it.
+A dense layer over the window has nothing to share, and gathers.
+
+Axes: *N stretches, W rows, S windows, F features.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+HIDDEN_SCALE = 2**0.5
+
+
+@functools.cache
+def _orthogonal(scale: float) -> nnx.Initializer:
+    # A layer keeps its initialiser, and functions are equal only if they are one: a new one would make every policy a new
+    # graph, and whatever takes the graph as static would be compiled again for it.
+    return nnx.initializers.orthogonal(scale)
+
+
+def dense(inputs: int, outputs: int, rngs: nnx.Rngs, *, scale: float = HIDDEN_SCALE, use_bias: bool = True) -> nnx.Linear:
+    """A dense layer with an orthogonal kernel."""
+    return nnx.Linear(inputs, outputs, use_bias=use_bias, kernel_init=_orthogonal(scale), rngs=rngs)
+
+
+def layers(widths: tuple[int, ...], rngs: nnx.Rngs) -> nnx.List[nnx.Linear]:
+    return nnx.List([dense(a, b, rngs) for a, b in itertools.pairwise(widths)])
+
+
+def apply_tanh(stack: nnx.List[nnx.Linear], x: Float[Array, "*N w"]) -> Float[Array, "*N v"]:
+    for layer in stack:
+        x = jnp.tanh(layer(x))
+    return x
+
+
+class WindowEncoder(nnx.Module):
+    """Tanh layers over a whole window side by side, oldest row first; with no widths the window itself."""
+
+    def __init__(self, lookback: int, features: int, widths: tuple[int, ...], rngs: nnx.Rngs):
+        self.lookback = lookback
+        self.width = (lookback * features, *widths)[-1]
+        self.layers = layers((lookback * features, *widths), rngs)
+
+    def __call__(self, rows: Float[Array, "*N W F"]) -> Float[Array, "*N S v"]:
+        outputs = rows.shape[-2] - self.lookback + 1
+        if outputs == 1:
+            flat = rows.reshape(*rows.shape[:-2], 1, -1)
+        elif self.lookback == 1:
+            flat = rows
+        else:
+            index = jnp.arange(outputs)[:, None] + jnp.arange(self.lookback)
+            flat = rows[..., index, :].reshape(*rows.shape[:-2], outputs, -1)
+        return apply_tanh(self.layers, flat)
+
+
+def dilations_of(lookback: int) -> tuple[int, ...]:
+    """1, 2, 4, ..., the last one cut so that they sum to lookback - 1: the rows before the last that the output sees."""
+    found: list[int] = []
+    while sum(found) < lookback - 1:
+        found.append(min(2 ** len(found), lookback - 1 - sum(found)))
+    return tuple(found)
+
+
+class ConvEncoder(nnx.Module):
+    """A dilated causal convolution with two taps a layer (van den Oord et al. 2016) and residual connections.
+
+    The dilations double until the window is covered exactly. Without padding: row k of the output sees rows k to k + L - 1.
+    """
+
+    def __init__(self, lookback: int, features: int, widths: tuple[int, ...], rngs: nnx.Rngs):
+        (self.width,) = widths
+        self.dilations = dilations_of(lookback)
+        self.inputs = dense(features, self.width, rngs)
+        # Two dense layers and a shift, not a convolution: inside a scan, XLA runs a convolution on one core of a CPU.
+        self.now = nnx.List([dense(self.width, self.width, rngs) for _ in self.dilations])
+        self.past = nnx.List([dense(self.width, self.width, rngs, use_bias=False) for _ in self.dilations])
+
+    def __call__(self, rows: Float[Array, "*N W F"]) -> Float[Array, "*N S v"]:
+        x = jnp.tanh(self.inputs(rows))
+        for dilation, now, past in zip(self.dilations, self.now, self.past, strict=True):
+            present, before = x[..., dilation:, :], x[..., :-dilation, :]
+            x = present + jnp.tanh(now(present) + past(before))
+        return x
+
+
+BLOCKS = 2
+HEADS = 4
+
+
+def spans_of(lookback: int, blocks: int = BLOCKS) -> tuple[int, ...]:
+    """Rows that each block attends to, the present one included, such that blocks in a row see exactly `lookback` rows."""
+    before, rest = divmod(lookback - 1, blocks)
+    return tuple(1 + before + (block < rest) for block in range(blocks))
+
+
+class AttentionBlock(nnx.Module):
+    """Pre-norm causal attention of each row to itself and the `span` - 1 rows before it, then a tanh layer; both residual.
+
+    Scores have a learnt bias by distance, so that a row's place in the stretch does not matter.
+    """
+
+    def __init__(self, span: int, width: int, heads: int, rngs: nnx.Rngs):
+        self.span, self.heads = span, heads
+        self.norm = nnx.LayerNorm(width, rngs=rngs)
+        self.query, self.key, self.value = (dense(width, width, rngs, scale=1.0, use_bias=False) for _ in range(3))
+        self.mix = dense(width, width, rngs, scale=1.0)
+        self.distance = nnx.Param(jnp.zeros((heads, span)))
+        self.feed_norm = nnx.LayerNorm(width, rngs=rngs)
+        self.feed = dense(width, width, rngs)
+
+    def __call__(self, x: Float[Array, "*N W v"]) -> Float[Array, "*N S v"]:
+        rows, width = x.shape[-2:]
+        outputs = rows - self.span + 1
+        normed = self.norm(x)
+
+        def by_head(values: Float[Array, "*N n v"]) -> Float[Array, "*N h n d"]:
+            return jnp.moveaxis(values.reshape(*values.shape[:-1], self.heads, width // self.heads), -2, -3)
+
+        query = by_head(self.query(normed[..., self.span - 1 :, :]))
+        key, value = by_head(self.key(normed)), by_head(self.value(normed))
+        # Output k stands at row k + span - 1 and sees rows k to k + span - 1.
+        back = jnp.arange(outputs)[:, None] + (self.span - 1) - jnp.arange(rows)
+        seen = (back >= 0) & (back < self.span)
+        bias = self.distance[...][:, jnp.clip(back, 0, self.span - 1)]
+        scores = query @ jnp.swapaxes(key, -1, -2) / (width // self.heads) ** 0.5 + bias
+        shares = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), axis=-1)
+        mixed = jnp.moveaxis(shares @ value, -3, -2)
+        x = x[..., self.span - 1 :, :] + self.mix(mixed.reshape(*mixed.shape[:-2], width))
+        return x + jnp.tanh(self.feed(self.feed_norm(x)))
+
+
+class AttentionEncoder(nnx.Module):
+    """A small causal transformer over bars (Vaswani et al. 2017) whose blocks attend within a sliding span."""
+
+    def __init__(self, lookback: int, features: int, widths: tuple[int, ...], rngs: nnx.Rngs):
+        (self.width,) = widths
+        self.inputs = dense(features, self.width, rngs, scale=1.0)
+        self.blocks = nnx.List([AttentionBlock(span, self.width, HEADS, rngs) for span in spans_of(lookback)])
+
+    def __call__(self, rows: Float[Array, "*N W F"]) -> Float[Array, "*N S v"]:
+        x = self.inputs(rows)
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+ENCODERS: dict[str, type[WindowEncoder] | type[ConvEncoder] | type[AttentionEncoder]] = {
+    "per_asset": WindowEncoder,
+    "conv": ConvEncoder,
+    "transformer": AttentionEncoder,
+}
+"""Encoders of one asset's rows, by the network's name."""
