@@ -28,7 +28,7 @@ LAYERS = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 APART = {"env": {"agents"}, "agents": {"env"}, "broker": {"artifact", "training", "evaluation", "agents", "env", "market"}}
 """Within what the layers allow, what these nevertheless do not import."""
-COMPOSED = {"config", "commands", "cli", "help", "assemble", "sources"}
+COMPOSED = {"config", "commands", "cli", "help", "assemble", "sources", "adapters"}
 """What puts the layers together: no layer imports it, but for the shape of the configuration (`config`)."""
 
 WITHOUT_JAX = (
@@ -108,3 +108,15 @@ def test_what_a_decision_takes_imports_no_jax_by_itself(module: str) -> None:
 
 def test_the_environment_imports_no_agent() -> None:
     assert first_to_bring(["env", "env.environment"], ("cappuccino.agents", "cappuccino.training")) == ""
+
+
+def test_only_the_adapter_for_it_imports_gymnasium() -> None:
+    """It is an extra: whatever else imported it would fail where it is not installed."""
+    importers = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(), str(path))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.split(".")[0] == "gymnasium" for name in names):
+                importers.add(path.relative_to(PACKAGE).as_posix())
+    assert importers == {"adapters/gymnasium_envs.py"}

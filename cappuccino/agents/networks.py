@@ -158,7 +158,7 @@ class Policy(nnx.Module):
         return self.critic.outputs(embedding[1], weights)[..., 0]
 
     def targets(self, logits: Float[Array, "*N K"], weights: Float[Array, "*N A"]) -> Float[Array, "*N A"]:
-        """The weights to trade to, of logits of the A assets and cash: their portfolio, from which the account's weights may be off by the band.
+        """The weights to trade to: the portfolio of the logits (of A assets and cash), from which weights may be off by the band.
 
         An asset beyond the band moves to the band's edge and no further, the optimal trade under proportional costs (Davis and
         Norman 1990). Where fewer assets are bought than sold the edges may sum to more than one: the buys then share the shortfall

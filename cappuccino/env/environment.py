@@ -100,14 +100,23 @@ class Environment:
         shares = jax.random.exponential(key, (assets + 1, self.clocks, self.accounts), dtype)
         return shares[:-1] / jnp.sum(shares, axis=0)
 
-    def begin(self, market: Market, starts: Starts, params: EnvParams, *, key: PRNGKeyArray) -> EnvState:
-        """New episodes: every clock on a random row of `starts`, every account with random weights."""
+    def draw(
+        self, starts: Starts, assets: int, dtype: Any, *, key: PRNGKeyArray
+    ) -> tuple[Int[Array, "G"], Float[Array, "A G R"]]:
+        """What new episodes begin with: a random row of `starts` for every clock, random weights for every account."""
         key_tick, key_weights = jax.random.split(key)
         tick = starts.rows[jax.random.randint(key_tick, (self.clocks,), 0, starts.number)]
-        price = jnp.moveaxis(market.close[tick], -1, 0)[..., None]
-        weights = self.random_weights(price.shape[0], price.dtype, key=key_weights)
-        account = open_account(weights, price, params.capital)
+        return tick, self.random_weights(assets, dtype, key=key_weights)
+
+    def open(self, tick: Int[Array, "G"], weights: Float[Array, "A G R"], market: Market, params: EnvParams) -> EnvState:
+        """New episodes on the given rows, with fresh accounts already in the given weights."""
+        account = open_account(weights, jnp.moveaxis(market.close[tick], -1, 0)[..., None], params.capital)
         return EnvState(tick, jnp.zeros((), jnp.int32), account, REWARDS[self.reward].init(account.equity))
+
+    def begin(self, market: Market, starts: Starts, params: EnvParams, *, key: PRNGKeyArray) -> EnvState:
+        """New episodes: every clock on a random row of `starts`, every account with random weights."""
+        tick, weights = self.draw(starts, market.close.shape[1], market.close.dtype, key=key)
+        return self.open(tick, weights, market, params)
 
     def weights(self, state: EnvState, market: Market) -> Float[Array, "A G R"]:
         """The account's part of the observation: asset weights at the close of the tick."""

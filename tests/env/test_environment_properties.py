@@ -120,7 +120,7 @@ def test_the_same_key_gives_the_same_trajectory_and_another_key_another(seeds, s
     market, params = on_device(scene, jnp.float32)
 
     def episode(seed):
-        state = jax.tree.map(np.asarray, begin(ENV, market, jnp.arange(4), params, key=jax.random.key(seed)))
+        state = jax.tree.map(np.asarray, begin(ENV, market, starts_at(np.arange(4)), params, key=jax.random.key(seed)))
         weights = state.account.holdings * scene.close[state.tick].T[..., None] / scene.capital
         return state, run(scene.but(ticks=state.tick, initial=weights), double=False).record
 
