@@ -59,7 +59,7 @@ def plan_orders(weights: Any, holdings: Any, cash: Any, price: Any, tradable: An
     """
     equity = cash + xp.sum(holdings * price, axis=0)
     change = weights * equity / price - holdings
-    # One cut for both: the quotient in it costs more than all else here.
+    # One cut for both: a change is a sell or a buy.
     quantity = cut_to_increment(xp.abs(change), rules.increment, xp=xp)
     sells = xp.where(change < 0, xp.minimum(quantity, holdings), 0)
     buys = xp.where(change > 0, quantity, 0)
