@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -106,9 +107,9 @@ def measure(file: pathlib.Path, *, small: bool) -> dict[str, Any]:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Nothing of the benchmark outlives it, what it started included, also when we are interrupted."""
-    if process.poll() is None:
+    with contextlib.suppress(ProcessLookupError):  # the usual case: nothing is left of the group
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    process.wait()
 
 
 class _Parser(argparse.ArgumentParser):
