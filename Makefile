@@ -2,6 +2,7 @@
 # make test    set up and run the whole test suite
 # make lint    ruff and pyright
 # make proof NAME   one of the long proofs in experiments/proofs
+# make bench   the benchmarks in experiments/benchmarks, those that need other packages included (ARGS=NAME: one of them)
 # make wheels  fill a folder (WHEELS=wheels) from which `make demo WHEELS=folder` installs without network
 #
 # PYTHON=... chooses the interpreter, WORKERS=... how many test processes run at once.
@@ -12,7 +13,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --no-compile --constraint constraints.txt $(if $(WHEELS),--no-index --find-links "$(abspath $(WHEELS))")
 REQUIREMENTS := pyproject.toml constraints.txt
 
-.PHONY: help demo test lint proof wheels setup setup-dev
+.PHONY: help demo test lint proof bench wheels setup setup-dev
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +30,9 @@ lint: setup-dev
 	.venv/bin/ruff format --check .
 	.venv/bin/pyright
 
+bench: .venv/installed-bench
+	.venv/bin/cappuccino bench $(ARGS)
+
 setup: .venv/installed
 setup-dev: .venv/installed-dev
 
@@ -40,6 +44,12 @@ setup-dev: .venv/installed-dev
 .venv/installed-dev: $(REQUIREMENTS) | .venv/bin/python
 	@echo "installing into .venv ($$(.venv/bin/python --version)), tools for development included; once, a few minutes"
 	@$(INSTALL) --editable '.[dev]'
+	@touch .venv/installed $@
+
+# On a CPU; its PyTorch is the one that Stable-Baselines3 asks for.
+.venv/installed-bench: $(REQUIREMENTS) | .venv/bin/python
+	@echo "installing into .venv ($$(.venv/bin/python --version)), what benchmarks compare with included; once, a few minutes"
+	@$(INSTALL) --editable '.[bench]'
 	@touch .venv/installed $@
 
 VERSION := import sys, importlib.util as u; print(*sys.version_info[:2], sep=".", end="" if u.find_spec("ensurepip") else " without venv")

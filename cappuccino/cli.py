@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from cappuccino.errors import InputError, Refusal
-from cappuccino.help import ACTIONS, COMMANDS, command_help, overview
+from cappuccino.help import ACTIONS, COMMANDS, PLAIN, command_help, overview
 
 INPUT_ERROR, REFUSED, INTERRUPTED = 2, 3, 130
 
@@ -62,6 +62,8 @@ def _run(words: list[str]) -> int:
     if "-h" in rest or "--help" in rest:
         print(command_help(command))
         return 0
+    if command in PLAIN:
+        return importlib.import_module(f"cappuccino.commands.{command}").run(rest) or 0
     rest = _with_action(command, rest)
     _run_hydra(command, rest)
     return 0

@@ -17,6 +17,9 @@ class Help(NamedTuple):
 ACTIONS: dict[str, tuple[str, ...]] = {"data": ("fetch", "inspect")}
 """Commands that take a second word."""
 
+PLAIN: dict[str, str] = {"bench": "[NAME ...] [--small] [--out FOLDER]"}
+"""Commands without a configuration, and their arguments."""
+
 _DATA_KEYS = (
     ("data=synthetic|files|alpaca", "where the bars come from"),
     ("data.path=FOLDER", "of data=files: a file, a folder or a glob pattern; of data=alpaca: the store"),
@@ -111,6 +114,18 @@ COMMANDS: dict[str, Help] = {
             ("trade.bars=168", "stop after so many bars"),
         ),
     ),
+    "bench": Help(
+        "measure how fast it is, against bars that it must reach",
+        "Runs the benchmarks in experiments/benchmarks of a checkout, all or the named ones, each in a process of its own\n"
+        "with both sides in turns, prints a table and writes JSON to experiments/benchmarks/results. Some need packages\n"
+        "of the extra `bench`. A bar that is not reached is told, and is no error; a benchmark that crashes is (exit code 1).",
+        ("cappuccino bench", "cappuccino bench env_step", "cappuccino bench env_step --small"),
+        (
+            ("NAME ...", "which; all without a name"),
+            ("--small", "instances of seconds, whose figures mean nothing; not kept with the others"),
+            ("--out FOLDER", "where the JSON goes"),
+        ),
+    ),
 }
 
 _EXIT_CODES = (
@@ -149,7 +164,7 @@ def command_help(command: str) -> str:
     width = max(len(key) for key, _ in entry.keys)
     return "\n".join(
         [
-            f"usage: cappuccino {command}{word} [flags] [key=value ...]",
+            f"usage: cappuccino {command}{word} {PLAIN.get(command, '[flags] [key=value ...]')}",
             "",
             entry.text,
             "",
@@ -159,7 +174,7 @@ def command_help(command: str) -> str:
             "Often set:",
             *(f"  {key:<{width}}  {meaning}" for key, meaning in entry.keys),
             "",
-            _HYDRA,
+            *([] if command in PLAIN else [_HYDRA]),
             _EXIT_CODES,
         ]
     )

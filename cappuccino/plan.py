@@ -59,8 +59,10 @@ def plan_orders(weights: Any, holdings: Any, cash: Any, price: Any, tradable: An
     """
     equity = cash + xp.sum(holdings * price, axis=0)
     change = weights * equity / price - holdings
-    sells = xp.minimum(cut_to_increment(xp.maximum(-change, 0), rules.increment, xp=xp), holdings)
-    buys = cut_to_increment(xp.maximum(change, 0), rules.increment, xp=xp)
+    # One cut for both: a change is a sell or a buy.
+    quantity = cut_to_increment(xp.abs(change), rules.increment, xp=xp)
+    sells = xp.where(change < 0, xp.minimum(quantity, holdings), 0)
+    buys = xp.where(change > 0, quantity, 0)
     return Plan(
         sells=_large_enough(sells, price, tradable, rules, xp=xp),
         buys=_large_enough(buys, price, tradable, rules, xp=xp),
