@@ -19,14 +19,15 @@ LAYERS = (
     ("bars",),
     ("features", "plan"),
     ("market",),
-    ("env", "agents"),
+    ("env",),
+    ("agents",),
     ("training", "evaluation"),
     ("artifact",),
     ("broker",),
     ("trading",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-APART = {"env": {"agents"}, "agents": {"env"}, "broker": {"artifact", "training", "evaluation", "agents", "env", "market"}}
+APART = {"broker": {"artifact", "training", "evaluation", "agents", "env", "market"}}
 """Within what the layers allow, what these nevertheless do not import."""
 COMPOSED = {"config", "commands", "cli", "help", "assemble", "sources", "adapters", "bench"}
 """What puts the layers together: no layer imports it, but for the shape of the configuration (`config`)."""

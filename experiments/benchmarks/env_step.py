@@ -22,7 +22,7 @@ from cappuccino.assemble import env_params, environment
 from cappuccino.bars.synthetic import synthetic_bars
 from cappuccino.bench.interface import Benchmark, Row, Timings, interleaved
 from cappuccino.config.composition import compose
-from cappuccino.env import Environment, EnvParams, EnvState
+from cappuccino.env import Environment, EnvParams, EnvState, starts_at
 from cappuccino.market import Market
 
 ASSETS = ("BTC", "ETH", "SOL", "XRP", "LTC", "LINK", "DOGE")
@@ -61,7 +61,7 @@ def case(clocks: int, accounts: int, steps: int, assets: tuple[str, ...] = ASSET
     env, params = environment(config.env), env_params(config.costs, config.env, assets)
     key_state, key_fresh, *keys = jax.random.split(jax.random.key(0), steps + 2)
     draw = jax.jit(functools.partial(env.random_weights, len(assets), jnp.float32))
-    state = jax.jit(env.begin)(market, jnp.arange(4000 - steps - 1), params, key=key_state)
+    state = jax.jit(env.begin)(market, starts_at(np.arange(4000 - steps - 1)), params, key=key_state)
     weights = jnp.stack([draw(key=key) for key in keys])
     return Case(env, market, params, state, weights, draw(key=key_fresh))
 
