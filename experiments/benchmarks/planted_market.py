@@ -53,7 +53,9 @@ def training(
     overrides: tuple[str, ...], *, seed: int, every: int = 1, experiment: str = "planted", spans: bool = True
 ) -> Iterator[Point]:
     """Points of a training that goes on until nobody asks for more."""
-    config: TrainConfig = compose("train", [f"experiment={experiment}", *SETTING, *overrides, f"seed={seed}", f"data.seed={seed}"])
+    config: TrainConfig = compose(
+        "train", [f"experiment={experiment}", *SETTING, *overrides, f"seed={seed}", f"data.seed={seed}"]
+    )
     lookback = config.network.lookback
     data = load_market(config.data, tuple(config.features.names), lookback)
     train = data.spans.train
@@ -72,7 +74,9 @@ def training(
         seconds += time.perf_counter() - begun
         update += every
         strategy = policy_strategy(nnx.merge(graph, state.weights, frozen), lookback)
-        growth = [_growth(strategy, data, span, lookback, params) if spans or span.name != "train" else np.nan for span in data.spans]
+        growth = [
+            _growth(strategy, data, span, lookback, params) if spans or span.name != "train" else np.nan for span in data.spans
+        ]
         yield Point(update, seconds, growth[0], growth[2])
         begun = time.perf_counter()
 

@@ -36,9 +36,8 @@ SMALL = (
     "env.episode_bars=16",
     "training.rollout_steps=8",
     "training.updates_per_chunk=1",
-    "agent.epochs=2",
-    "agent.minibatches=4",
 )
+SMALL_PPO = ("agent.epochs=2", "agent.minibatches=4")
 UPDATES = 6
 
 
@@ -59,7 +58,8 @@ class Case(NamedTuple):
 
 
 def configured(*overrides: str) -> TrainConfig:
-    return compose("train", [*SMALL, *overrides])
+    agent = () if "agent=apg" in overrides else SMALL_PPO
+    return compose("train", [*SMALL, *agent, *overrides])
 
 
 @functools.cache
