@@ -58,8 +58,10 @@ class WindowEncoder(nnx.Module):
         elif self.lookback == 1:
             flat = rows
         else:
-            index = jnp.arange(outputs)[:, None] + jnp.arange(self.lookback)
-            flat = rows[..., index, :].reshape(*rows.shape[:-2], outputs, -1)
+            # A window is a contiguous piece of the flattened rows: copies, where a gather would go through every number.
+            features, line = rows.shape[-1], rows.reshape(*rows.shape[:-2], -1)
+            pieces = [line[..., k * features : (k + self.lookback) * features] for k in range(outputs)]
+            flat = jnp.stack(pieces, axis=-2)
         return apply_tanh(self.layers, flat)
 
 
@@ -111,11 +113,11 @@ class AttentionBlock(nnx.Module):
 
     def __init__(self, span: int, width: int, heads: int, rngs: nnx.Rngs):
         self.span, self.heads = span, heads
-        self.norm = nnx.LayerNorm(width, rngs=rngs)
+        self.norm = nnx.LayerNorm(width, use_fast_variance=False, rngs=rngs)
         self.query, self.key, self.value = (dense(width, width, rngs, scale=1.0, use_bias=False) for _ in range(3))
         self.mix = dense(width, width, rngs, scale=1.0)
         self.distance = nnx.Param(jnp.zeros((heads, span)))
-        self.feed_norm = nnx.LayerNorm(width, rngs=rngs)
+        self.feed_norm = nnx.LayerNorm(width, use_fast_variance=False, rngs=rngs)
         self.feed = dense(width, width, rngs)
 
     def __call__(self, x: Float[Array, "*N W v"]) -> Float[Array, "*N S v"]:

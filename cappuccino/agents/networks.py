@@ -9,7 +9,6 @@ Axes: *N ticks, L look-back, W rows of a stretch, S = W - L + 1 windows in it, A
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -39,8 +38,8 @@ class NetworkShape:
     head: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if self.kind not in TOWERS:
-            raise InputError(f"network.name is {self.kind!r}; it must be one of {', '.join(TOWERS)}")
+        if self.kind not in NETWORKS:
+            raise InputError(f"network.name is {self.kind!r}; it must be one of {', '.join(NETWORKS)}")
         if self.lookback < 1:
             raise InputError(f"network.lookback is {self.lookback}; it must be at least 1")
         if not self.head or min((*self.hidden, *self.head)) < 1:
@@ -57,54 +56,44 @@ class Frozen(nnx.Variable):
     """An array that is part of the policy and never trained: the normaliser's, the width of the no-trade band."""
 
 
-class Tower(Protocol):
-    """One network from normalised rows and account weights to outputs, in its two halves."""
+class MLPHead(nnx.Module):
+    """A tanh MLP from the encoded window of all assets, which the account's weights join at the first layer.
 
-    def embed(self, rows: Float[Array, "*N W A F"]) -> Float[Array, "..."]: ...
-
-    def outputs(self, embedding: Float[Array, "..."], weights: Float[Array, "*N R A"]) -> Float[Array, "*N R out"]: ...
-
-
-class MLP(nnx.Module):
-    """A tanh MLP over the whole window of all assets; the account's weights join at the head's first layer.
-
-    With hidden (128,) and head (128,) it is the usual 2 x 128 network, the account entering at the second layer.
+    With hidden (128,) and head (128,) encoder and head are the usual 2 x 128 network, the account entering at the second layer.
     """
 
-    def __init__(self, shape: NetworkShape, outputs: int, *, output_scale: float, rngs: nnx.Rngs):
-        self.encoder = WindowEncoder(shape.lookback, shape.assets * shape.features, shape.hidden, rngs)
-        self.market = dense(self.encoder.width, shape.head[0], rngs)
+    def __init__(self, shape: NetworkShape, width: int, outputs: int, *, output_scale: float, rngs: nnx.Rngs):
+        self.market = dense(width, shape.head[0], rngs)
         self.account = dense(shape.assets, shape.head[0], rngs, use_bias=False)
-        self.head = layers(shape.head, rngs)
+        self.layers = layers(shape.head, rngs)
         self.output = dense(shape.head[-1], outputs, rngs, scale=output_scale)
 
-    def embed(self, rows: Float[Array, "*N W A F"]) -> Float[Array, "*N S H"]:
-        return self.market(self.encoder(rows.reshape(*rows.shape[:-2], -1)))
+    def embed(self, encoded: Float[Array, "*N v"]) -> Float[Array, "*N H"]:
+        """What does not depend on the account."""
+        return self.market(encoded)
 
     def outputs(self, embedding: Float[Array, "*N H"], weights: Float[Array, "*N R A"]) -> Float[Array, "*N R out"]:
         hidden = jnp.tanh(embedding[..., None, :] + self.account(weights))
-        return self.output(apply_tanh(self.head, hidden))
+        return self.output(apply_tanh(self.layers, hidden))
 
 
-class PerAsset(nnx.Module):
+class PerAssetHead(nnx.Module):
     """One network applied to every asset, which sees the others through their mean: permuting assets permutes outputs.
 
-    The head sees the asset's own weight and cash. With `outputs` = A + 1 it gives one number for every asset and one, from the
-    mean over assets, for cash; with `outputs` = 1 only the latter.
+    It sees the asset's own weight and cash. With `outputs` = A + 1 it gives one number for every asset and one, from the mean
+    over assets, for cash; with `outputs` = 1 only the latter.
     """
 
-    def __init__(self, shape: NetworkShape, outputs: int, *, output_scale: float, rngs: nnx.Rngs):
-        self.encoder = ENCODERS[shape.kind](shape.lookback, shape.features, shape.hidden, rngs)
-        width = self.encoder.width
+    def __init__(self, shape: NetworkShape, width: int, outputs: int, *, output_scale: float, rngs: nnx.Rngs):
         self.market = dense(width, shape.head[0], rngs)
         self.context = dense(width, shape.head[0], rngs, use_bias=False)
         self.account = dense(2, shape.head[0], rngs, use_bias=False)
-        self.head = layers(shape.head, rngs)
+        self.layers = layers(shape.head, rngs)
         self.pooled = dense(shape.head[-1], 1, rngs, scale=output_scale)
         self.each = dense(shape.head[-1], 1, rngs, scale=output_scale) if outputs > 1 else None
 
-    def embed(self, rows: Float[Array, "*N W A F"]) -> Float[Array, "*N S A H"]:
-        encoded = jnp.moveaxis(self.encoder(jnp.moveaxis(rows, -2, -3)), -3, -2)
+    def embed(self, encoded: Float[Array, "*N A v"]) -> Float[Array, "*N A H"]:
+        """What does not depend on the account."""
         return self.market(encoded) + self.context(jnp.mean(encoded, axis=-2, keepdims=True))
 
     def outputs(self, embedding: Float[Array, "*N A H"], weights: Float[Array, "*N R A"]) -> Float[Array, "*N R out"]:
@@ -112,14 +101,14 @@ class PerAsset(nnx.Module):
         own, idle = self.account.kernel[...]
         # Written out: as a matrix product with an inner dimension of two, this layer takes twice as long as all the others.
         account = weights[..., None] * own + cash[..., None] * idle
-        hidden = apply_tanh(self.head, jnp.tanh(embedding[..., None, :, :] + account))
+        hidden = apply_tanh(self.layers, jnp.tanh(embedding[..., None, :, :] + account))
         pooled = self.pooled(jnp.mean(hidden, axis=-2))
         if self.each is None:
             return pooled
         return jnp.concatenate([self.each(hidden)[..., 0], pooled], axis=-1)
 
 
-TOWERS: dict[str, type[MLP] | type[PerAsset]] = {"mlp": MLP, **dict.fromkeys(ENCODERS, PerAsset)}
+NETWORKS = ("mlp", *ENCODERS)
 
 
 class Policy(nnx.Module):
@@ -132,10 +121,14 @@ class Policy(nnx.Module):
     def __init__(self, shape: NetworkShape, normaliser: Normaliser, *, log_std: float, band: float, rngs: nnx.Rngs):
         if normaliser.mean.shape != (shape.features,):
             raise InputError(f"the normaliser is for {normaliser.mean.shape[0]} features, the network for {shape.features}")
-        tower = TOWERS[shape.kind]
         self.shape = shape
-        self.actor = tower(shape, shape.assets + 1, output_scale=0.01, rngs=rngs)
-        self.critic = tower(shape, 1, output_scale=1.0, rngs=rngs)
+        if shape.kind == "mlp":
+            self.encoder = WindowEncoder(shape.lookback, shape.assets * shape.features, shape.hidden, rngs)
+        else:
+            self.encoder = ENCODERS[shape.kind](shape.lookback, shape.features, shape.hidden, rngs)
+        head = MLPHead if shape.kind == "mlp" else PerAssetHead
+        self.actor = head(shape, self.encoder.width, shape.assets + 1, output_scale=0.01, rngs=rngs)
+        self.critic = head(shape, self.encoder.width, 1, output_scale=1.0, rngs=rngs)
         self.log_std = nnx.Param(jnp.asarray(log_std, jnp.float32))
         self.mean = Frozen(jnp.asarray(normaliser.mean, jnp.float32))
         self.std = Frozen(jnp.asarray(normaliser.std, jnp.float32))
@@ -149,7 +142,11 @@ class Policy(nnx.Module):
     def encode(self, rows: Float[Array, "*N W A F"]) -> tuple[Array, Array]:
         """Encode stretches of raw features, once for all accounts: (actor's embedding, critic's), leaves with axes *N S."""
         normal = self.normalise(rows)
-        return self.actor.embed(normal), self.critic.embed(normal)
+        if self.shape.kind == "mlp":
+            encoded = self.encoder(normal.reshape(*normal.shape[:-2], -1))
+        else:
+            encoded = jnp.moveaxis(self.encoder(jnp.moveaxis(normal, -2, -3)), -3, -2)
+        return self.actor.embed(encoded), self.critic.embed(encoded)
 
     def logits(self, embedding: tuple[Array, Array], weights: Float[Array, "*N R A"]) -> Float[Array, "*N R A+1"]:
         return self.actor.outputs(embedding[0], weights)
@@ -165,11 +162,11 @@ class Policy(nnx.Module):
         in proportion, so that the targets are a portfolio without leverage.
         """
         wanted, band = target_weights(logits), self.band[...]
-        edges = jnp.clip(weights, wanted - band, wanted + band)
-        buys = jnp.maximum(edges - weights, 0)
-        excess = jnp.maximum(jnp.sum(edges, axis=-1, keepdims=True) - 1, 0)
+        edges = jnp.minimum(jnp.maximum(weights, wanted - band), wanted + band)
+        buys = jax.nn.relu(edges - weights)
+        excess = jax.nn.relu(jnp.sum(edges, axis=-1, keepdims=True) - 1)
         total = jnp.sum(buys, axis=-1, keepdims=True)
-        return edges - excess * buys / jnp.where(total > 0, total, 1)
+        return edges - excess * buys / jnp.where(total > 0, total, jnp.ones_like(total))
 
 
 def make_policy(

@@ -14,15 +14,13 @@ from cappuccino.commands.backtest import assess
 from cappuccino.config.roots import TrainConfig
 from cappuccino.env import EnvParams, starts_at
 from cappuccino.evaluation.backtest import backtest_span, policy_strategy
-from cappuccino.evaluation.metrics import measure
+from cappuccino.evaluation.metrics import SCORE_ERRORS, measure
 from cappuccino.evaluation.splits import iso
 from cappuccino.training.device import select_device
 from cappuccino.training.learner import Learner
 from cappuccino.training.loop import Schedule, Validate, resume, train
 from cappuccino.training.metrics_log import MetricsLog
 from cappuccino.training.run import Run, config_hash, fresh_policy
-
-SCORE_ERRORS = 2.0
 
 
 def run(config: TrainConfig) -> None:

@@ -16,6 +16,8 @@ from cappuccino.evaluation.backtest import Path
 
 YEAR_SECONDS = 365 * 86_400
 TAIL = 0.05
+SCORE_ERRORS = 2.0
+"""Standard errors that a score takes off mean log growth per bar: the best of many means would be a lucky one."""
 _ROUNDING = 1e-12
 """A standard deviation below this is rounding, not variation."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -24,13 +25,12 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from cappuccino.env import Starts
 from cappuccino.errors import InputError
 from cappuccino.evaluation.backtest import PolicyRule, Record, episode_begins, replay
+from cappuccino.evaluation.metrics import SCORE_ERRORS
 from cappuccino.market import Market
 from cappuccino.training.learner import Learner, TrainParams, TrainState, UpdateMetrics, updates_in_one
 
 RUNNING, STOPPED, FAILED = 0, 1, 2
 """A lane trains on; it has not improved on its validation rows for `patience` chunks; a number in it was not finite."""
-
-SCORE_ERRORS = 2.0
 
 AXIS = "lanes"
 
@@ -146,7 +146,7 @@ def refill(lanes: Lanes, index: Int[Array, ""], lane: Lane, market: Market, *, l
     return jax.tree.map(lambda whole, one: whole.at[index].set(one), lanes, fresh)
 
 
-def mesh_of(devices: list[jax.Device] | None = None) -> Mesh:
+def mesh_of(devices: Sequence[Any] | None = None) -> Mesh:
     """All devices, or the given ones, in a row."""
     found = jax.devices() if devices is None else devices
     return Mesh(np.array(found), (AXIS,))

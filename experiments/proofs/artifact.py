@@ -75,7 +75,7 @@ def main(argv: list[str]) -> int:
     """0 if all figures are within their bounds."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--env-steps", type=int, default=500_000)
-    parser.add_argument("--networks", nargs="*", default=["mlp", "per_asset"])
+    parser.add_argument("--networks", nargs="*", default=["mlp", "per_asset", "conv", "transformer"])
     parser.add_argument("--fastest", action="store_true", help="judge the fastest start, not the median: on a busy machine")
     arguments = parser.parse_args(argv)
     good = True

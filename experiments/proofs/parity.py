@@ -66,6 +66,16 @@ class Session:
     equity: np.ndarray
 
 
+TRAINED = {
+    "per_asset": (),
+    "mlp": ("network=mlp",),
+    "conv": ("network=conv",),
+    "transformer": ("network=transformer",),
+    "banded": ("agent.band=0.02",),
+}
+"""What the trained policies are trained with; `restless` takes the manifest of the first."""
+
+
 def restless(window: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Target weights that depend on the observation alone and move everything at every bar."""
     del weights
@@ -198,28 +208,27 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--bars", type=int, default=500)
     parser.add_argument("--env-steps", type=int, default=500_000)
     parser.add_argument("--start", default="2023-10-01")
-    parser.add_argument("--policies", nargs="*", default=["trained", "restless"])
+    parser.add_argument("--policies", nargs="*", default=[*TRAINED, "restless"])
     arguments = parser.parse_args(argv)
     if not SHARED.is_dir():
         print(f"no real bars at {SHARED}", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory() as runs:
-        artifact = load_artifact(_train(runs, arguments.env_steps))
-    manifest = artifact.manifest
-    data = data_from(manifest.config["data"])
-    bars = load_bars(data).select(manifest.assets)
-    costs = group_from(CostsConfig, manifest.config["costs"])
-    start = opening_row(bars, data, int(np.datetime64(arguments.start, "s").astype(int)))
     good = True
-    policies = {"trained": artifact.decide, "restless": restless}
-    for name, decide in ((name, policies[name]) for name in arguments.policies):
+    for name in arguments.policies:
+        with tempfile.TemporaryDirectory() as runs:
+            artifact = load_artifact(_train(runs, arguments.env_steps, TRAINED.get(name, ())))
+        manifest, decide = artifact.manifest, restless if name == "restless" else artifact.decide
+        data = data_from(manifest.config["data"])
+        bars = load_bars(data).select(manifest.assets)
+        costs = group_from(CostsConfig, manifest.config["costs"])
+        start = opening_row(bars, data, int(np.datetime64(arguments.start, "s").astype(int)))
         for capital in TOLERANCE:
             session = trade(manifest, decide, bars, start, arguments.bars, capital, costs)
             found = compare(session, replay(session, bars, costs, capital), bars, costs)
             sides = ((session.sold > 0).any(axis=0) & (session.bought > 0).any(axis=0)).sum()
             good &= found.agrees(capital)
             print(
-                f"{name:<9} ${capital:>9,.0f}: {len(session.rows)} bars, {found.orders:,} orders, {sides} of {len(bars.assets)} "
+                f"{name:<11} ${capital:>9,.0f}: {len(session.rows)} bars, {found.orders:,} orders, {sides} of {len(bars.assets)} "
                 f"assets both bought and sold; orders that only one side has: {len(found.only_one)}; quantities apart by at most "
                 f"{found.steps:g} increments; equity by at most {found.equity:.1e} of {TOLERANCE[capital]:.0e}: "
                 f"{'agree' if found.agrees(capital) else 'DISAGREE'}"
@@ -253,10 +262,17 @@ def _notices(session: Session, bars: BarTable, costs: CostsConfig, capital: floa
     return noticed
 
 
-def _train(runs: str, env_steps: int) -> pathlib.Path:
+def _train(runs: str, env_steps: int, overrides: tuple[str, ...]) -> pathlib.Path:
     out = pathlib.Path(runs) / "artifact"
     environment = {**os.environ, "JAX_ENABLE_X64": "0"}
-    words = [f"data.path={SHARED}", "data=files", f"training.env_steps={env_steps}", f"runs_dir={runs}", "name=parity"]
+    words = [
+        f"data.path={SHARED}",
+        "data=files",
+        f"training.env_steps={env_steps}",
+        f"runs_dir={runs}",
+        "name=parity",
+        *overrides,
+    ]
     program = "import sys; from cappuccino.cli import main; sys.exit(main(sys.argv[1:]))"
     for command in (["train", *words], ["export", "run=parity", f"runs_dir={runs}", f"out={out}"]):
         subprocess.run(

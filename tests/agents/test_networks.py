@@ -83,7 +83,7 @@ def test_one_hidden_and_one_head_layer_are_the_plain_two_layer_network():
     logits, value = both(policy, window, weights)
 
     def plain(tower) -> np.ndarray:
-        first, market, account, last = (tower.encoder.layers[0], tower.market, tower.account, tower.output)
+        first, market, account, last = policy.encoder.layers[0], tower.market, tower.account, tower.output
         seen = np.clip((window - NORMALISER.mean) / NORMALISER.std, -NORMALISER.clip, NORMALISER.clip).reshape(5, -1)
         hidden = np.tanh(seen @ np.float64(first.kernel[...]) + np.float64(first.bias[...]))
         joined = np.concatenate([np.repeat(hidden[:, None], 3, axis=1), weights], axis=-1)

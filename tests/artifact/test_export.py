@@ -14,7 +14,7 @@ from cappuccino.artifact.runtime import Artifact
 from cappuccino.errors import InputError
 
 
-@pytest.fixture(scope="module", params=["mlp", "per_asset"])
+@pytest.fixture(scope="module", params=["mlp", "per_asset", "conv", "transformer"])
 def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
