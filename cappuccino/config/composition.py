@@ -122,7 +122,7 @@ def _one_line(text: str) -> str:
 def _unknown_key(key: str, known: Sequence[str]) -> str:
     if key in known:
         group = key.split(".", 1)[0]
-        return f"{key} is a key of another {group} than the chosen one; --cfg job shows all keys"
+        return f"unknown key {key}: it belongs to another {group} than the chosen one; --cfg job shows all keys"
     near = difflib.get_close_matches(key, known, n=2, cutoff=0.8)
     last = key.rsplit(".", 1)[-1]
     near += [name for name in known if difflib.SequenceMatcher(None, last, name.rsplit(".", 1)[-1]).ratio() >= 0.8]

@@ -23,7 +23,7 @@ def policy_of(kind: str) -> Policy:
 
     Those of the transformer are smaller: with 0.6, JAX in float32 is itself 5e-5 from JAX in float64.
     """
-    spread = 0.2 if kind == "transformer" else 0.6
+    spread = 0.4 if kind == "transformer" else 0.6
     shape = NetworkShape(kind, LOOKBACK, len(ASSETS), len(FEATURES), (32,), (16,))
     policy = make_policy(shape, Normaliser(MEAN, STD, 4.0), key=jax.random.key(1))
     rng = np.random.default_rng(2)

@@ -32,15 +32,16 @@ def announced_market(small) -> Market:
 def test_a_short_training_finds_an_announced_return():
     small = case()
     market = announced_market(small)
-    ppo = small.params.ppo._replace(learning_rate=jnp.float32(5e-3), final_rate=jnp.float32(1), gamma=jnp.float32(0.5))
-    params = small.params._replace(ppo=ppo)
+    agent = small.params.agent
+    optimiser = agent.optimiser._replace(learning_rate=jnp.float32(5e-3), final_rate=jnp.float32(1))
+    params = small.params._replace(agent=agent._replace(optimiser=optimiser, gamma=jnp.float32(0.5)))
     held_out = np.arange(small.data.spans.train.stop, len(market.close) - 1)
 
     def growth(weights) -> float:
         """Mean log growth per bar, after costs, on bars that no training saw."""
         policy = nnx.merge(small.learner.graph, weights, small.frozen)
         record = backtest(
-            policy_strategy(policy, small.learner.lookback), market, held_out, params.env, np.zeros(3, np.float32)
+            policy_strategy(policy, small.config.network.lookback), market, held_out, params.env, np.zeros(3, np.float32)
         )
         return float(np.log(record.equity[-1] / params.env.capital)) / len(held_out)
 
@@ -51,4 +52,4 @@ def test_a_short_training_finds_an_announced_return():
     trained = growth(state.weights)
     assert abs(untrained) < 1e-3
     assert trained > untrained + 2e-3, f"{trained} after, {untrained} before"
-    assert np.isfinite(float(metrics.loss.policy_loss[0]))
+    assert np.isfinite(float(metrics.loss.minibatch.policy_loss[0]))

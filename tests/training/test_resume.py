@@ -78,7 +78,9 @@ def test_a_checkpoint_of_another_network_or_market_is_refused_in_one_line(tmp_pa
 
 
 def diverging(small: Case):
-    return small.params._replace(ppo=small.params.ppo._replace(learning_rate=jnp.float32(1e25)))
+    agent = small.params.agent
+    optimiser = agent.optimiser._replace(learning_rate=jnp.float32(1e25))
+    return small.params._replace(agent=agent._replace(optimiser=optimiser))
 
 
 def test_a_diverging_training_ends_in_one_line_and_keeps_the_checkpoint_before(tmp_path):
@@ -126,7 +128,10 @@ def test_the_log_has_a_row_for_every_update_with_validation_at_the_chunks_end(tm
     assert [(row["update"], row["env_steps"]) for row in rows] == [(n, n * steps) for n in (1, 2, 3, 4)]
     assert ["validation/score" in row for row in rows] == [False, True, False, True]
     assert all(np.isfinite(list(row.values())).all() for row in rows)
-    assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])["loss/kl"] == rows[0]["loss/kl"]
+    assert (
+        json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])["loss/minibatch/kl"]
+        == rows[0]["loss/minibatch/kl"]
+    )
 
 
 @pytest.mark.parametrize(("env_steps", "updates"), [(1, 4), (400, 4), (401, 8), (4000, 40)])
