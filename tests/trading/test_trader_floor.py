@@ -57,12 +57,20 @@ def start(folder: pathlib.Path) -> list:
     return json.loads(ran.stdout)
 
 
+ATTEMPTS = 12
+
+
 def test_memory_and_time_to_the_first_decision(tmp_path: pathlib.Path) -> None:
-    """Time is the fastest start's: what else the machine does only adds, and after an installation modules are compiled first."""
-    starts = [start(tmp_path / str(attempt)) for attempt in range(4)]
-    for (with_features, _), (whole, _), heavy in starts:
+    """Time is the fastest start's: what else the machine does only adds, and after an installation modules are compiled first.
+    So one start within the bounds shows them, and as long as there was none another is tried."""
+    fastest_with_features = fastest = float("inf")
+    for attempt in range(ATTEMPTS):
+        (with_features, features_seconds), (whole, seconds), heavy = start(tmp_path / str(attempt))
         assert heavy == []
         assert with_features < 200
         assert whole < 250
-    assert min(feature_seconds for (_, feature_seconds), _, _ in starts) < 2.5
-    assert min(whole_seconds for _, (_, whole_seconds), _ in starts) < 5
+        fastest_with_features, fastest = min(fastest_with_features, features_seconds), min(fastest, seconds)
+        if fastest_with_features < 2.5 and fastest < 5:
+            break
+    assert fastest_with_features < 2.5
+    assert fastest < 5
