@@ -10,7 +10,7 @@
 SHELL := /bin/bash
 WORKERS ?= 2
 PIP := .venv/bin/python -m pip --disable-pip-version-check
-INSTALL := $(PIP) install --quiet --no-compile --constraint constraints.txt $(if $(WHEELS),--no-index --find-links "$(abspath $(WHEELS))")
+INSTALL := $(PIP) install --quiet --constraint constraints.txt $(if $(WHEELS),--no-index --find-links "$(abspath $(WHEELS))")
 REQUIREMENTS := pyproject.toml constraints.txt
 
 .PHONY: help demo test lint proof bench wheels setup setup-dev
