@@ -97,7 +97,7 @@ class Report(NamedTuple):
 class LaneProgram:
     """The static side of a chunk. at_once: lanes that a device computes together; the others follow one another.
 
-    On a GPU lanes fill the device together; a core of a CPU has its hands full with one, whose numbers stay in its cache.
+    Which is faster on which device has not been measured yet.
     """
 
     learner: Learner

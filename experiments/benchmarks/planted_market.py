@@ -35,8 +35,6 @@ SETTING = (
     "training.rollout_steps=64",
 )
 PPO = ("agent=ppo", "agent.gamma=0.9", "agent.gae_lambda=0.9", "agent.log_std=-0.5", "agent.minibatches=8", "agent.entropy=0")
-INDEPENDENT = ("env.clocks=1024", "env.accounts=1", "agent.relative=false")
-"""One account a clock: the usual way."""
 
 
 class Point(NamedTuple):
