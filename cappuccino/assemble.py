@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from cappuccino.agents.agent import Agent
 from cappuccino.agents.apg import APG, APGParams
-from cappuccino.agents.networks import NetworkShape
+from cappuccino.agents.networks import NetworkShape, Policy
 from cappuccino.agents.optimisation import OptimiserParams
 from cappuccino.agents.ppo import PPO, PPOParams
 from cappuccino.config.costs import CostsConfig
 from cappuccino.config.data import DataConfig
 from cappuccino.config.roots import TrainConfig
 from cappuccino.config.training import APGConfig, EnvConfig, NetworkConfig, PPOConfig
-from cappuccino.env import Costs, Environment, EnvParams, RewardWeights
+from cappuccino.env import Costs, Environment, EnvParams, RewardWeights, Starts, starts_at
 from cappuccino.evaluation.splits import Holdout, holdout
 from cappuccino.features.normaliser import Normaliser, fit_normaliser
 from cappuccino.features.registry import FeatureSet
 from cappuccino.market import Market, MarketSpec, build_market
 from cappuccino.plan import OrderRules
 from cappuccino.sources import load_bars
-from cappuccino.training.learner import TrainParams
+from cappuccino.training.learner import Learner, TrainParams, TrainState
+from cappuccino.training.loop import Schedule
+from cappuccino.training.run import fresh_policy
 
 
 class Data(NamedTuple):
@@ -114,4 +118,38 @@ def agent_of(config: TrainConfig) -> Agent:
     if isinstance(agent, APGConfig):
         return APG()
     assert isinstance(agent, PPOConfig)
-    return PPO(epochs=agent.epochs, minibatches=agent.minibatches, relative=agent.relative)
+    return PPO(epochs=agent.epochs, minibatches=agent.minibatches, stretch=agent.stretch, relative=agent.relative)
+
+
+class Training(NamedTuple):
+    """What a training begins with, on the training span of its data."""
+
+    data: Data
+    learner: Learner
+    weights: nnx.State
+    frozen: nnx.State
+    starts: Starts
+    params: TrainParams
+    schedule: Schedule
+    seed: int
+
+    def begin(self) -> TrainState:
+        """The state before the first update: a function of the seed."""
+        key = jax.random.fold_in(jax.random.key(self.seed), 1)
+        return self.learner.init(self.weights, self.data.market, self.starts, self.params, key=key)
+
+    def policy(self, weights: nnx.State) -> Policy:
+        """The policy with these parameters; with `self.weights` the untrained one."""
+        return nnx.merge(self.learner.graph, weights, self.frozen)
+
+
+def training_of(config: TrainConfig, data: Data) -> Training:
+    """The training of a configuration whose `data` group `data` is."""
+    shape = network_shape(config.network, data.spec)
+    graph, weights, frozen = nnx.split(fresh_policy(config, shape, normaliser_of(data, config.network.clip)), nnx.Param, ...)
+    learner = Learner(graph, environment(config.env), agent_of(config), config.training.rollout_steps)
+    train, lookback = data.spans.train, config.network.lookback
+    starts = starts_at(data.spec.start_rows(train.start, train.stop, lookback, config.env.episode_bars))
+    schedule = Schedule.covering(config.training.env_steps, learner.env_steps_per_update, config.training.updates_per_chunk)
+    params = train_params(config, data.spec.assets, schedule.updates)
+    return Training(data, learner, weights, frozen, starts, params, schedule, config.seed)

@@ -48,7 +48,8 @@ class Record(NamedTuple):
 class Stepped(NamedTuple):
     """One step of all accounts.
 
-    final: observation at its end, of accounts as they ended. following: the same, with those that terminated opened again.
+    final: observation at its end, of accounts as they ended. following: the same, with those that terminated opened again; the
+    same array where none did.
     truncated: whether it was the episode's last bar, for all at once.
     """
 
@@ -222,9 +223,10 @@ class MarketAccounts:
         self._state = state
         seen, ended, outcome, record, age = jax.device_get((seen, ended, outcome, record, state.age))
         reward, terminated = outcome
+        following = _flat(seen)
         return Stepped(
-            final=_flat(seen._replace(weights=ended)),
-            following=_flat(seen),
+            final=_flat(seen._replace(weights=ended)) if terminated.any() else following,
+            following=following,
             reward=reward,
             terminated=terminated,
             truncated=bool(age >= self.env.episode_bars),

@@ -14,12 +14,29 @@ from cappuccino.env import Environment, EnvParams, EnvState, Step
 from cappuccino.market import Market
 
 
-class Learned(NamedTuple):
-    """What an update leaves behind. steps: figures of the environment's steps; loss: a NamedTuple of the agent's own figures."""
+class World(NamedTuple):
+    """What an agent learns in, and leaves as it is. `graph`, `env` and `steps`, the length of a rollout, are static."""
+
+    graph: nnx.GraphDef[Policy]
+    frozen: nnx.State
+    env: Environment
+    steps: int
+    market: Market
+    params: EnvParams
+
+
+class Progress(NamedTuple):
+    """What an update changes: the policy's parameters, the optimiser's state, and where the accounts stand."""
 
     weights: nnx.State
     opt_state: optax.OptState
     env: EnvState
+
+
+class Learned(NamedTuple):
+    """What an update leaves behind. steps: figures of the environment's steps; loss: a NamedTuple of the agent's own figures."""
+
+    progress: Progress
     steps: StepMetrics
     loss: Any
 
@@ -41,23 +58,8 @@ class Agent(Protocol):
         """Raises InputError where rollouts of `steps` steps in `env` do not suit this agent."""
         ...
 
-    def update(
-        self,
-        graph: nnx.GraphDef[Policy],
-        weights: nnx.State,
-        frozen: nnx.State,
-        opt_state: optax.OptState,
-        env: Environment,
-        state: EnvState,
-        steps: int,
-        market: Market,
-        env_params: EnvParams,
-        params: Any,
-        update: Int[Array, ""],
-        *,
-        key: PRNGKeyArray,
-    ) -> Learned:
-        """Step all accounts `steps` times and learn from it. `update` counts updates from zero."""
+    def update(self, world: World, progress: Progress, params: Any, update: Int[Array, ""], *, key: PRNGKeyArray) -> Learned:
+        """Step all accounts `world.steps` times and learn from it. `update` counts updates from zero."""
         ...
 
 

@@ -17,12 +17,10 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from cappuccino.agents.agent import Learned, StepMetrics, step_metrics
-from cappuccino.agents.networks import Policy
+from cappuccino.agents.agent import Learned, Progress, StepMetrics, World, step_metrics
 from cappuccino.agents.optimisation import OptimiserParams, descend, rate_at
 from cappuccino.agents.rollout import encode_ahead, observe
-from cappuccino.env import Environment, EnvParams, EnvState
-from cappuccino.market import Market
+from cappuccino.env import Environment, EnvState
 
 
 class APGParams(NamedTuple):
@@ -44,22 +42,10 @@ class APG:
         del env, steps
 
     def update(
-        self,
-        graph: nnx.GraphDef[Policy],
-        weights: nnx.State,
-        frozen: nnx.State,
-        opt_state: optax.OptState,
-        env: Environment,
-        state: EnvState,
-        steps: int,
-        market: Market,
-        env_params: EnvParams,
-        params: APGParams,
-        update: Int[Array, ""],
-        *,
-        key: PRNGKeyArray,
+        self, world: World, progress: Progress, params: APGParams, update: Int[Array, ""], *, key: PRNGKeyArray
     ) -> Learned:
         """A rollout and one ascent of its mean reward, as `cappuccino.agents.agent.Agent.update`."""
+        graph, frozen, env, steps, market, env_params = world
         fresh = env.random_weights(market.close.shape[1], market.close.dtype, key=key)
 
         def loss(weights: nnx.State) -> tuple[Float[Array, ""], tuple[EnvState, StepMetrics]]:
@@ -72,11 +58,11 @@ class APG:
                 after, out = env.step(state, jnp.moveaxis(targets, -1, 0), fresh, market, env_params)
                 return after, step_metrics(state, out)
 
-            after, metrics = jax.lax.scan(step, state, encode_ahead(policy, state.tick, steps, market))
+            after, metrics = jax.lax.scan(step, progress.env, encode_ahead(policy, progress.env.tick, steps, market))
             metrics = jax.tree.map(jnp.mean, metrics)
             return -metrics.reward, (after, metrics)
 
-        gradients, (state, metrics) = jax.grad(loss, has_aux=True)(weights)
+        gradients, (state, metrics) = jax.grad(loss, has_aux=True)(progress.weights)
         rate = rate_at(update, params.optimiser)
-        weights, opt_state = descend(weights, opt_state, gradients, rate, params.optimiser)
-        return Learned(weights, opt_state, state, metrics, APGMetrics(optax.tree.norm(gradients)))
+        weights, opt_state = descend(progress.weights, progress.opt_state, gradients, rate, params.optimiser)
+        return Learned(Progress(weights, opt_state, state), metrics, APGMetrics(optax.tree.norm(gradients)))

@@ -15,17 +15,13 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from cappuccino.agents.advantages import generalised_advantages, relative_to_others
-from cappuccino.agents.agent import Learned
+from cappuccino.agents.agent import Learned, Progress, World
 from cappuccino.agents.networks import Policy
 from cappuccino.agents.optimisation import OptimiserParams, descend, rate_at
 from cappuccino.agents.rollout import Rollout, gaussian_entropy, gaussian_log_prob, roll_out
-from cappuccino.env import Environment, EnvParams, EnvState
+from cappuccino.env import Environment
 from cappuccino.errors import InputError
-from cappuccino.market import Market, windows
-
-STRETCH = 16
-"""Bars in a row that stay together in a minibatch, at most: encoders share the bars of their windows. More would leave the
-minibatches with fewer places in the market."""
+from cappuccino.market import windows
 
 
 class PPOParams(NamedTuple):
@@ -118,15 +114,18 @@ def ppo_loss(
 class PPO:
     """Epochs over a rollout and minibatches in an epoch. Changing it recompiles.
 
-    relative: take each account's advantage relative to the other accounts on its tick, which lived through the same market.
+    stretch: bars in a row that stay together in a minibatch, at most: encoders share the bars of their windows, and the
+    minibatches have fewer places in the market. relative: take each account's advantage relative to the other accounts on its
+    tick, which lived through the same market.
     """
 
     epochs: int
     minibatches: int
+    stretch: int = 16
     relative: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "minibatches"):
+        for name in ("epochs", "minibatches", "stretch"):
             if getattr(self, name) < 1:
                 raise InputError(f"agent.{name} is {getattr(self, name)}; it must be at least 1")
 
@@ -138,35 +137,23 @@ class PPO:
                 f"{env.clocks * steps}"
             )
 
-    def stretch(self, steps: int, clocks: int) -> int:
-        """Bars in a row that stay together in a minibatch: at most STRETCH, and such that minibatches are of equal size."""
-        return math.gcd(STRETCH, steps, steps * clocks // self.minibatches)
+    def stretch_of(self, steps: int, clocks: int) -> int:
+        """Bars in a row that do stay together: at most `stretch`, and such that minibatches are of equal size."""
+        return math.gcd(self.stretch, steps, steps * clocks // self.minibatches)
 
     def update(
-        self,
-        graph: nnx.GraphDef[Policy],
-        weights: nnx.State,
-        frozen: nnx.State,
-        opt_state: optax.OptState,
-        env: Environment,
-        state: EnvState,
-        steps: int,
-        market: Market,
-        env_params: EnvParams,
-        params: PPOParams,
-        update: Int[Array, ""],
-        *,
-        key: PRNGKeyArray,
+        self, world: World, progress: Progress, params: PPOParams, update: Int[Array, ""], *, key: PRNGKeyArray
     ) -> Learned:
         """A rollout and the epochs over it, as `cappuccino.agents.agent.Agent.update`."""
         key_rollout, key_epochs = jax.random.split(key)
-        policy = nnx.merge(graph, weights, frozen)
-        state, rollout, metrics = roll_out(policy, env, state, steps, market, env_params, key=key_rollout)
+        graph, frozen, env, steps, market, env_params = world
+        policy = nnx.merge(graph, progress.weights, frozen)
+        state, rollout, metrics = roll_out(policy, env, progress.env, steps, market, env_params, key=key_rollout)
         weights, opt_state, minibatch, applied = self.epochs_over(
-            rollout, graph, weights, frozen, opt_state, market.features, params, update, key=key_epochs
+            rollout, graph, progress.weights, frozen, progress.opt_state, market.features, params, update, key=key_epochs
         )
         loss = UpdateMetrics(minibatch, applied, _explained_variance(rollout, params), policy.log_std[...])
-        return Learned(weights, opt_state, state, metrics, loss)
+        return Learned(Progress(weights, opt_state, state), metrics, loss)
 
     def epochs_over(
         self,
@@ -192,28 +179,26 @@ class PPO:
         def loss(weights: nnx.State, minibatch: Samples) -> tuple[Float[Array, ""], PPOMetrics]:
             return ppo_loss(nnx.merge(graph, weights, frozen), minibatch, features, params)
 
-        def apply(carry: tuple, minibatch: Samples) -> tuple[tuple, PPOMetrics]:
-            weights, opt_state, _ = carry
+        orders = jax.vmap(lambda k: jax.random.permutation(k, stretches))(jax.random.split(key, self.epochs))
+        rows = orders.reshape(self.epochs * self.minibatches, -1)
+
+        def goes_on(carry: tuple) -> Bool[Array, ""]:
+            applied, stopped = carry[0], carry[1]
+            return (applied < len(rows)) & ~stopped
+
+        def step(carry: tuple) -> tuple:
+            applied, _, weights, opt_state, total = carry
+            minibatch = jax.tree.map(lambda x: x[rows[applied]], samples)
             gradients, metrics = jax.grad(loss, has_aux=True)(weights, minibatch)
             weights, opt_state = descend(weights, opt_state, gradients, rate, params.optimiser)
             metrics = metrics._replace(gradient_norm=optax.tree.norm(gradients))
-            return (weights, opt_state, metrics.kl > params.target_kl), metrics
+            return applied + 1, metrics.kl > params.target_kl, weights, opt_state, jax.tree.map(jnp.add, total, metrics)
 
-        def skip(carry: tuple, minibatch: Samples) -> tuple[tuple, PPOMetrics]:
-            del minibatch
-            return carry, PPOMetrics(*([jnp.zeros_like(rate)] * len(PPOMetrics._fields)))
-
-        def step(carry: tuple, rows: Int[Array, "M"]) -> tuple[tuple, tuple[PPOMetrics, Bool[Array, ""]]]:
-            stopped = carry[2]
-            minibatch = jax.tree.map(lambda x: x[rows], samples)
-            carry, metrics = jax.lax.cond(stopped, skip, apply, carry, minibatch)
-            return carry, (metrics, ~stopped)
-
-        orders = jax.vmap(lambda k: jax.random.permutation(k, stretches))(jax.random.split(key, self.epochs))
-        rows = orders.reshape(self.epochs * self.minibatches, -1)
-        (weights, opt_state, _), (metrics, applied) = jax.lax.scan(step, (weights, opt_state, jnp.zeros((), bool)), rows)
-        count = jnp.sum(applied.astype(rate.dtype))
-        return weights, opt_state, jax.tree.map(lambda x: jnp.sum(x) / count, metrics), count / len(rows)
+        nothing = PPOMetrics(*([jnp.zeros_like(rate)] * len(PPOMetrics._fields)))
+        begun = (jnp.int32(0), jnp.zeros((), bool), weights, opt_state, nothing)
+        applied, _, weights, opt_state, total = jax.lax.while_loop(goes_on, step, begun)
+        count = applied.astype(rate.dtype)
+        return weights, opt_state, jax.tree.map(lambda x: x / count, total), count / len(rows)
 
     def samples(self, rollout: Rollout, params: PPOParams) -> Samples:
         """The rollout's steps with their advantages and returns, cut into stretches."""
@@ -230,7 +215,7 @@ class PPO:
             returns=advantage + rollout.value,
             advantage=relative_to_others(advantage) if self.relative else advantage,
         )
-        stretch = self.stretch(steps, clocks)
+        stretch = self.stretch_of(steps, clocks)
 
         def cut(x: Shaped[Array, "N G ..."]) -> Shaped[Array, "M S ..."]:
             by_clock = jnp.swapaxes(x.reshape(steps // stretch, stretch, clocks, *x.shape[2:]), 1, 2)

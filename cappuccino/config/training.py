@@ -97,6 +97,7 @@ class PPOConfig(AgentConfig):
     value_coefficient: float
     epochs: int
     minibatches: int
+    stretch: int
     relative: bool
     target_kl: float | None
     log_std: float
@@ -115,6 +116,7 @@ class PPOConfig(AgentConfig):
             value_coefficient="[0, inf)",
             epochs="[1, inf)",
             minibatches="[1, inf)",
+            stretch="[1, inf)",
             target_kl="(0, inf)",
             log_std="[-10, 2]",
         )

@@ -17,7 +17,7 @@ from flax import nnx
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from cappuccino.agents import optimisation
-from cappuccino.agents.agent import Agent, StepMetrics
+from cappuccino.agents.agent import Agent, Progress, StepMetrics, World
 from cappuccino.agents.apg import APGParams
 from cappuccino.agents.networks import Policy
 from cappuccino.agents.ppo import PPOParams
@@ -92,21 +92,10 @@ class Learner:
         begun = self.env.begin(market, starts, params.env, key=key_begin)
         over = state.env.age >= self.env.episode_bars
         env = jax.tree.map(lambda new, old: jnp.where(over, new, old), begun, state.env)
-        learned = self.agent.update(
-            self.graph,
-            state.weights,
-            frozen,
-            state.opt_state,
-            self.env,
-            env,
-            self.rollout_steps,
-            market,
-            params.env,
-            params.agent,
-            state.update,
-            key=key_update,
-        )
-        state = TrainState(learned.weights, learned.opt_state, learned.env, key, state.update + 1)
+        world = World(self.graph, frozen, self.env, self.rollout_steps, market, params.env)
+        progress = Progress(state.weights, state.opt_state, env)
+        learned = self.agent.update(world, progress, params.agent, state.update, key=key_update)
+        state = TrainState(*learned.progress, key=key, update=state.update + 1)
         return state, UpdateMetrics(learned.steps, learned.loss)
 
 

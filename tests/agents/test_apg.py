@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cappuccino.agents import optimisation
+from cappuccino.agents.agent import Progress, World
 from cappuccino.agents.apg import APG, APGParams
 from cappuccino.agents.optimisation import OptimiserParams
 from cappuccino.env import Account, Bar, Costs, Environment, EnvParams, RewardWeights, starts_at, trade
@@ -87,9 +88,8 @@ def test_the_derivative_of_a_step_is_that_of_finite_differences_where_no_hard_ru
 def learned(graph, env, weights, frozen, market, params, agent_params, key):
     state = env.begin(market, starts_at(np.arange(LOOKBACK, ROWS - STEPS - 1)), params, key=key)
     opt_state = optimisation.begin(weights, agent_params.optimiser)
-    return APG().update(
-        graph, weights, frozen, opt_state, env, state, STEPS, market, params, agent_params, jnp.int32(0), key=key
-    )
+    world, progress = World(graph, frozen, env, STEPS, market, params), Progress(weights, opt_state, state)
+    return APG().update(world, progress, agent_params, jnp.int32(0), key=key)
 
 
 def update(seed: int, *, rate: float = 1e-3, **rules: float):
@@ -118,7 +118,7 @@ def test_following_the_gradient_raises_what_is_earned():
         again = learned(
             graph,
             Environment(4, 3, STEPS),
-            after[1].weights,
+            after[1].progress.weights,
             frozen,
             market_of(seed),
             env_params(),
@@ -130,7 +130,7 @@ def test_following_the_gradient_raises_what_is_earned():
 
 def test_critic_and_noise_are_left_as_they_are():
     weights, after = update(1)
-    moved = dict(jax.tree_util.tree_leaves_with_path(after.weights))
+    moved = dict(jax.tree_util.tree_leaves_with_path(after.progress.weights))
     for path, leaf in jax.tree_util.tree_leaves_with_path(weights):
         name = jax.tree_util.keystr(path)
         same = np.array_equal(leaf, moved[path])

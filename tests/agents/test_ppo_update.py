@@ -110,7 +110,7 @@ def test_no_gradient_reaches_the_normaliser():
     assert all(not np.array_equal(a, b) for a, b in zip(jax.tree.leaves(moved), jax.tree.leaves(weights), strict=True))
 
 
-@pytest.mark.parametrize("name", ["epochs", "minibatches"])
+@pytest.mark.parametrize("name", ["epochs", "minibatches", "stretch"])
 def test_a_count_below_one_is_refused(name):
     with pytest.raises(InputError, match=f"agent.{name} is 0"):
         PPO(**({"epochs": 1, "minibatches": 1} | {name: 0}))
@@ -140,8 +140,8 @@ def test_a_rollout_is_cut_into_stretches_of_one_clock_each_step_once():
 
 
 def test_a_stretch_divides_rollout_and_minibatch():
-    assert PPO(1, 8).stretch(64, 64) == 16
-    assert PPO(1, 8).stretch(64, 3) == 8
-    assert PPO(1, 4).stretch(8, 4) == 8
-    assert PPO(1, 5).stretch(10, 1) == 2
-    assert PPO(1, 10).stretch(10, 1) == 1
+    assert PPO(1, 8).stretch_of(64, 64) == 16
+    assert PPO(1, 8).stretch_of(64, 3) == 8
+    assert PPO(1, 4).stretch_of(8, 4) == 8
+    assert PPO(1, 5).stretch_of(10, 1) == 2
+    assert PPO(1, 10).stretch_of(10, 1) == 1

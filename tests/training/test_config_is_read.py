@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from training_cases import case, configured
 
-from cappuccino.assemble import agent_of, environment, network_shape, normaliser_of, train_params
+from cappuccino.assemble import train_params, training_of
 from cappuccino.config import CostsConfig, EnvConfig, NetworkConfig, PPOConfig, RewardConfig, TrainConfig, TrainingConfig
-from cappuccino.training.loop import Schedule
-from cappuccino.training.run import config_hash, fresh_policy
+from cappuccino.training.run import config_hash
 
 CHANGES = {
     "agent.learning_rate": "0.012",
@@ -29,6 +28,7 @@ CHANGES = {
     "agent.band": "0.15",
     "agent.epochs": "3",
     "agent.minibatches": "16",
+    "agent.stretch": "2",
     "agent.relative": "false",
     "agent.target_kl": "0.015",
     "agent.log_std": "-1.5",
@@ -79,22 +79,18 @@ def base() -> TrainConfig:
 
 def parts_of(config: TrainConfig) -> dict[str, Any]:
     """What `cappuccino train` makes of a configuration, over the same bars."""
-    data = case().data
-    shape = network_shape(config.network, data.spec)
-    env, agent = environment(config.env), agent_of(config)
-    per_update = env.clocks * env.accounts * config.training.rollout_steps
-    schedule = Schedule.covering(config.training.env_steps, per_update, config.training.updates_per_chunk)
-    policy = fresh_policy(config, shape, normaliser_of(data, config.network.clip))
-    leaves = jax.tree_util.tree_leaves_with_path(train_params(config, data.spec.assets, 6))
+    training = training_of(config, case().data)
+    policy = training.policy(training.weights)
+    leaves = jax.tree_util.tree_leaves_with_path(train_params(config, training.data.spec.assets, 6))
     first = policy.actor.market.kernel[...][0, 0]
     fresh = [round(float(value), 6) for value in (policy.clip[...], policy.log_std[...], policy.band[...], first)]
     return {jax.tree_util.keystr(path): np.asarray(leaf).tolist() for path, leaf in leaves} | {
-        "shape": shape,
-        "environment": env,
-        "agent": agent,
-        "schedule": schedule,
+        "shape": policy.shape,
+        "environment": training.learner.env,
+        "agent": training.learner.agent,
+        "schedule": training.schedule,
         "policy": fresh,
-        "rollout_steps": config.training.rollout_steps,
+        "rollout_steps": training.learner.rollout_steps,
     }
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from flax import nnx
 from rich.console import Console
 
-from cappuccino.assemble import Data, agent_of, environment, load_market, network_shape, normaliser_of, train_params
+from cappuccino.assemble import Data, load_market, train_params, training_of
 from cappuccino.config import compose
 from cappuccino.config.roots import TrainConfig
-from cappuccino.env import Starts, starts_at
+from cappuccino.env import Starts
 from cappuccino.training.checkpoints import Checkpoints, flatten
 from cappuccino.training.learner import Learner, TrainParams, TrainState
 from cappuccino.training.loop import Outcome, Schedule, Validate, resume, train
@@ -65,17 +65,11 @@ def configured(*overrides: str) -> TrainConfig:
 @functools.cache
 def case(*overrides: str) -> Case:
     """The small training, with Hydra's overrides."""
-    from cappuccino.training.run import fresh_policy
-
     config = configured(*overrides)
-    lookback = config.network.lookback
-    data = load_market(config.data, tuple(config.features.names), lookback)
-    starts = data.spec.start_rows(data.spans.train.start, data.spans.train.stop, lookback, config.env.episode_bars)
-    policy = fresh_policy(config, network_shape(config.network, data.spec), normaliser_of(data, config.network.clip))
-    graph, weights, frozen = nnx.split(policy, nnx.Param, ...)
-    learner = Learner(graph, environment(config.env), agent_of(config), config.training.rollout_steps)
+    data = load_market(config.data, tuple(config.features.names), config.network.lookback)
+    training = training_of(config, data)
     params = train_params(config, data.spec.assets, UPDATES)
-    return Case(config, data, starts_at(starts), learner, weights, frozen, params)
+    return Case(config, data, training.starts, training.learner, training.weights, training.frozen, params)
 
 
 def arrays_of(tree: Any) -> dict[str, np.ndarray]:
