@@ -4,41 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import jax
 import numpy as np
 from flax import nnx
 from rich.console import Console
 
-from cappuccino.assemble import Data, agent_of, environment, load_market, network_shape, normaliser_of, train_params
+from cappuccino.assemble import Data, Training, load_market, network_shape, training_of
 from cappuccino.commands.backtest import assess
 from cappuccino.config.roots import TrainConfig
-from cappuccino.env import EnvParams, starts_at
 from cappuccino.evaluation.backtest import backtest_span, policy_strategy
 from cappuccino.evaluation.metrics import SCORE_ERRORS, measure
 from cappuccino.evaluation.splits import iso
+from cappuccino.training.compilation import compile_report
 from cappuccino.training.device import select_device
-from cappuccino.training.learner import Learner
-from cappuccino.training.loop import Schedule, Validate, resume, train
+from cappuccino.training.loop import Validate, resume, train
 from cappuccino.training.metrics_log import MetricsLog
-from cappuccino.training.run import Run, config_hash, fresh_policy
+from cappuccino.training.run import Run, config_hash
 
 
 def run(config: TrainConfig) -> None:
     """Train, choose the checkpoint that is best on the validation span, and report on that span."""
     console = Console()
+    with compile_report() as compiled:
+        _train(config, console)
+    console.print(f"compiled    {compiled}")
+
+
+def _train(config: TrainConfig, console: Console) -> None:
     console.print(f"device      {select_device(config.device)}")
     data = load_market(config.data, tuple(config.features.names), config.network.lookback)
     _describe(data, console)
-    rows = data.spec.start_rows(data.spans.train.start, data.spans.train.stop, config.network.lookback, config.env.episode_bars)
-    starts = starts_at(rows)
-    shape = network_shape(config.network, data.spec)
-    untrained = fresh_policy(config, shape, normaliser_of(data, config.network.clip))
-    graph, weights, frozen = nnx.split(untrained, nnx.Param, ...)
-    learner = Learner(graph, environment(config.env), agent_of(config), config.training.rollout_steps)
-    per_update = learner.env_steps_per_update
-    schedule = Schedule.covering(config.training.env_steps, per_update, config.training.updates_per_chunk)
-    params = train_params(config, data.spec.assets, schedule.updates)
-    state = learner.init(weights, data.market, starts, params, key=jax.random.fold_in(jax.random.key(config.seed), 1))
+    training = training_of(config, data)
+    schedule, per_update = training.schedule, training.learner.env_steps_per_update
+    state = training.begin()
 
     folder = Run.create(config)
     identity = {
@@ -52,18 +49,18 @@ def run(config: TrainConfig) -> None:
     )
     with folder.checkpoints() as checkpoints:
         if config.resume:
-            state = resume(state, frozen, checkpoints, identity)
+            state = resume(state, training.frozen, checkpoints, identity)
             console.print(f"resumed     after update {int(state.update)}")
         with MetricsLog(folder.folder, int(state.update)) as log:
             outcome = train(
-                learner,
+                training.learner,
                 state,
-                frozen,
+                training.frozen,
                 data.market,
-                starts,
-                params,
+                training.starts,
+                training.params,
                 schedule=schedule,
-                validate=_validator(graph, frozen, data, config.network.lookback, params.env),
+                validate=validator(training, config.network.lookback),
                 checkpoints=checkpoints,
                 log=log,
                 meta=identity,
@@ -81,8 +78,8 @@ def run(config: TrainConfig) -> None:
     assess(
         folder,
         data,
-        folder.policy(best, shape),
-        untrained,
+        folder.policy(best, network_shape(config.network, data.spec)),
+        training.policy(training.weights),
         data.spans.valid,
         config.costs,
         config.data,
@@ -104,15 +101,17 @@ def _describe(data: Data, console: Console) -> None:
         console.print(f"{span.name:<11} {first} to {last}, {span.stop - span.start:,} bars")
 
 
-def _validator(graph: nnx.GraphDef, frozen: nnx.State, data: Data, lookback: int, params: EnvParams) -> Validate:
+def validator(training: Training, lookback: int) -> Validate:
     """Backtests weights on the validation span. The score is the lower bound of log growth per bar after costs: its mean less
     SCORE_ERRORS standard errors. The best of many means would be a lucky one: where nothing can be learnt, an early checkpoint
     that traded much and won by chance, before a late one that has learnt to keep still.
     """
 
+    data = training.data
+
     def validate(weights: nnx.State) -> Mapping[str, float]:
-        strategy = policy_strategy(nnx.merge(graph, weights, frozen), lookback)
-        path = backtest_span(strategy, data.market, data.spec, data.spans.valid, lookback, params)
+        strategy = policy_strategy(training.policy(weights), lookback)
+        path = backtest_span(strategy, data.market, data.spec, data.spans.valid, lookback, training.params.env)
         figures = measure(path, None)
         growth = np.log1p(path.returns)
         score = growth.mean() - SCORE_ERRORS * growth.std() / len(growth) ** 0.5

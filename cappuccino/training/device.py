@@ -19,6 +19,9 @@ def select_device(name: str) -> str:
 
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(cache_dir()))
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        # Small programs too: there are dozens before the first update, and JAX leaves out what compiles in less than a second.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     if name != "auto":
         jax.config.update("jax_platforms", name)
     try:
