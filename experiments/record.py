@@ -24,7 +24,8 @@ def head(name: str, arguments: list[str]) -> str:
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
-    changed = [line[3:] for line in git("status", "--porcelain").splitlines() if not line.endswith(f"{name}.txt")]
+    outputs = [f"{script.relative_to(ROOT).with_suffix('.txt')}" for script in PROOFS.glob("*.py")]
+    changed = [path for line in git("status", "--porcelain").splitlines() if (path := line[3:].strip()) not in outputs]
     state = f" with uncommitted changes in {', '.join(changed)}" if changed else ""
     models = [line for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     processor = models[0].split(":", 1)[1].strip() if models else platform.processor()

@@ -13,16 +13,13 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from flax import nnx
 
-from cappuccino.assemble import Data, agent_of, environment, load_market, network_shape, normaliser_of, train_params
+from cappuccino.assemble import Data, load_market, training_of
 from cappuccino.config.composition import compose
 from cappuccino.config.roots import TrainConfig
-from cappuccino.env import starts_at
 from cappuccino.evaluation.backtest import backtest_span, policy_strategy
 from cappuccino.evaluation.splits import Span
-from cappuccino.training.learner import Learner, train_chunk
-from cappuccino.training.run import fresh_policy
+from cappuccino.training.learner import train_chunk
 
 SETTING = (
     "network=mlp",
@@ -56,13 +53,9 @@ def training(
     )
     lookback = config.network.lookback
     data = load_market(config.data, tuple(config.features.names), lookback)
-    train = data.spans.train
-    starts = starts_at(data.spec.start_rows(train.start, train.stop, lookback, config.env.episode_bars))
-    policy = fresh_policy(config, network_shape(config.network, data.spec), normaliser_of(data, config.network.clip))
-    graph, weights, frozen = nnx.split(policy, nnx.Param, ...)
-    learner = Learner(graph, environment(config.env), agent_of(config), config.training.rollout_steps)
-    params = train_params(config, data.spec.assets, 10**6)
-    state = learner.init(weights, data.market, starts, params, key=jax.random.fold_in(jax.random.key(seed), 1))
+    training = training_of(config, data)
+    learner, frozen, starts, params = training.learner, training.frozen, training.starts, training.params
+    state = training.begin()
 
     begun = time.perf_counter()
     seconds, update = 0.0, 0
@@ -71,7 +64,7 @@ def training(
         jax.block_until_ready(state)
         seconds += time.perf_counter() - begun
         update += every
-        strategy = policy_strategy(nnx.merge(graph, state.weights, frozen), lookback)
+        strategy = policy_strategy(training.policy(state.weights), lookback)
         growth = [
             _growth(strategy, data, span, lookback, params) if spans or span.name != "train" else np.nan for span in data.spans
         ]
