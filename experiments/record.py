@@ -53,7 +53,7 @@ def main(name: str, *arguments: str) -> int:
         assert proof.stdout is not None
         for line in proof.stdout:
             print(line, end="", flush=True)
-            lines.append(line.replace(str(ROOT), ".").replace(tempfile.gettempdir(), "$TMPDIR"))
+            lines.append(line.replace(str(ROOT), ".").replace(f"{tempfile.gettempdir()}/", "$TMPDIR/"))
     lines.append(f"\nexit code {proof.returncode}\n")
     (PROOFS / f"{name}.txt").write_text("".join(lines))
     return proof.returncode
