@@ -140,7 +140,7 @@ class Training(NamedTuple):
 
     def policy(self, weights: nnx.State) -> Policy:
         """The policy with these parameters; with `self.weights` the untrained one."""
-        return nnx.merge(self.learner.graph, weights, self.frozen)
+        return self.learner.policy(weights, self.frozen)
 
 
 def training_of(config: TrainConfig, data: Data) -> Training:

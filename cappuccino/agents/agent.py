@@ -15,7 +15,10 @@ from cappuccino.market import Market
 
 
 class World(NamedTuple):
-    """What an agent learns in, and leaves as it is. `graph`, `env` and `steps`, the length of a rollout, are static."""
+    """What an agent learns in, and leaves as it is. `graph`, `env` and `steps`, the length of a rollout, are static.
+
+    The market's features are normalised (`Policy.normalise`), here and wherever an agent passes the market on.
+    """
 
     graph: nnx.GraphDef[Policy]
     frozen: nnx.State

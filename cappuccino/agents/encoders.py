@@ -2,8 +2,8 @@
 
 Whatever an encoder is given, W rows, it answers with S = W - L + 1 embeddings, the k-th of the window that begins at row k.
 A single window (W = L) gives one; a stretch of bars gives one for each of its bars without reading any bar twice, where the
-architecture allows: convolution and attention compute each bar's intermediate values once for all the windows that share it.
-A dense layer over the window has nothing to share, and gathers.
+architecture allows: convolution and attention compute each bar's intermediate values once for all the windows that share it,
+and a dense layer over the window shares some of its multiplications.
 
 Axes: *N stretches, W rows, S windows, F features.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
@@ -37,10 +38,48 @@ def layers(widths: tuple[int, ...], rngs: nnx.Rngs) -> nnx.List[nnx.Linear]:
     return nnx.List([dense(a, b, rngs) for a, b in itertools.pairwise(widths)])
 
 
-def apply_tanh(stack: nnx.List[nnx.Linear], x: Float[Array, "*N w"]) -> Float[Array, "*N v"]:
+def apply_tanh(stack: Iterable[nnx.Linear], x: Float[Array, "*N w"]) -> Float[Array, "*N v"]:
     for layer in stack:
         x = jnp.tanh(layer(x))
     return x
+
+
+def windows_of(rows: Float[Array, "*N W F"], lookback: int) -> Float[Array, "*N S LF"]:
+    """Every window of `lookback` rows, flat, oldest row first."""
+    outputs = rows.shape[-2] - lookback + 1
+    if lookback == 1:
+        return rows
+    if outputs == 1:
+        return rows.reshape(*rows.shape[:-2], 1, -1)
+    # A window is a contiguous piece of the flattened rows: copies, where a gather would go through every number.
+    features, line = rows.shape[-1], rows.reshape(*rows.shape[:-2], -1)
+    return jnp.stack([line[..., k * features : (k + lookback) * features] for k in range(outputs)], axis=-2)
+
+
+HALVED = 1024
+"""Windows of at least so many numbers are halved; below, the additions cost what the smaller products save."""
+
+
+def window_products(rows: Float[Array, "*N W F"], kernel: Float[Array, "L F v"]) -> Float[Array, "*N S v"]:
+    """Every window of L rows times the kernel: y[k] = sum over l of rows[k + l] @ kernel[l].
+
+    Neighbouring windows share all rows but one, and so need not be multiplied one by one. Long windows of an even number of rows
+    are halved by Winograd's F(2, 2) over even and odd rows x0, x1 and even and odd taps h0, h1 (Winograd 1980, Arithmetic
+    Complexity of Computations): with m = x1 * (h0 + h1), the even outputs are (x0 - x1) * h0 + m and the odd ones (x0' - x1) * h1
+    + m, x0' being x0 one further. Three products of half the length for two outputs, instead of four.
+    """
+    lookback, features, width = kernel.shape
+    outputs = rows.shape[-2] - lookback + 1
+    if outputs < 4 or lookback % 2 or lookback * features < HALVED:
+        return windows_of(rows, lookback) @ kernel.reshape(-1, width)
+    if outputs % 2:  # one more, which is cut off
+        rows = jnp.concatenate([rows, rows[..., -1:, :]], axis=-2)
+    even, odd = rows[..., 0::2, :], rows[..., 1::2, :]
+    both = window_products(odd, kernel[0::2] + kernel[1::2])
+    first = window_products(even[..., :-1, :] - odd, kernel[0::2]) + both
+    second = window_products(even[..., 1:, :] - odd, kernel[1::2]) + both
+    paired = jnp.stack([first, second], axis=-2)
+    return paired.reshape(*paired.shape[:-3], -1, width)[..., :outputs, :]
 
 
 class WindowEncoder(nnx.Module):
@@ -52,17 +91,12 @@ class WindowEncoder(nnx.Module):
         self.layers = layers((lookback * features, *widths), rngs)
 
     def __call__(self, rows: Float[Array, "*N W F"]) -> Float[Array, "*N S v"]:
-        outputs = rows.shape[-2] - self.lookback + 1
-        if outputs == 1:
-            flat = rows.reshape(*rows.shape[:-2], 1, -1)
-        elif self.lookback == 1:
-            flat = rows
-        else:
-            # A window is a contiguous piece of the flattened rows: copies, where a gather would go through every number.
-            features, line = rows.shape[-1], rows.reshape(*rows.shape[:-2], -1)
-            pieces = [line[..., k * features : (k + self.lookback) * features] for k in range(outputs)]
-            flat = jnp.stack(pieces, axis=-2)
-        return apply_tanh(self.layers, flat)
+        if self.lookback in (1, rows.shape[-2]) or not self.layers:
+            return apply_tanh(self.layers, windows_of(rows, self.lookback))
+        first = self.layers[0]
+        assert first.bias is not None
+        products = window_products(rows, first.kernel[...].reshape(self.lookback, rows.shape[-1], -1))
+        return apply_tanh(self.layers[1:], jnp.tanh(products + first.bias[...]))
 
 
 def dilations_of(lookback: int) -> tuple[int, ...]:

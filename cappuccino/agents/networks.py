@@ -136,16 +136,19 @@ class Policy(nnx.Module):
         self.band = Frozen(jnp.asarray(band, jnp.float32))
 
     def normalise(self, features: Float[Array, "*N F"]) -> Float[Array, "*N F"]:
-        """Features in units of the training span's standard deviations, within +- clip: part of the policy."""
+        """Raw features in units of the training span's standard deviations, within +- clip: part of the policy."""
         return normalise(features, Normaliser(self.mean[...], self.std[...], self.clip[...]), xp=jnp)
 
     def encode(self, rows: Float[Array, "*N W A F"]) -> tuple[Array, Array]:
-        """Encode stretches of raw features, once for all accounts: (actor's embedding, critic's), leaves with axes *N S."""
-        normal = self.normalise(rows)
+        """Encode stretches of normalised features, for all accounts: (actor's embedding, critic's), leaves with axes *N S.
+
+        A table is normalised once and encoded many times: within a program that does both, XLA would normalise every bar again
+        in each of the windows that share it.
+        """
         if self.shape.kind == "mlp":
-            encoded = self.encoder(normal.reshape(*normal.shape[:-2], -1))
+            encoded = self.encoder(rows.reshape(*rows.shape[:-2], -1))
         else:
-            encoded = jnp.moveaxis(self.encoder(jnp.moveaxis(normal, -2, -3)), -3, -2)
+            encoded = jnp.moveaxis(self.encoder(jnp.moveaxis(rows, -2, -3)), -3, -2)
         return self.actor.embed(encoded), self.critic.embed(encoded)
 
     def logits(self, embedding: tuple[Array, Array], weights: Float[Array, "*N R A"]) -> Float[Array, "*N R A+1"]:
@@ -186,4 +189,5 @@ def decide(policy: Policy, window: Float[Array, "L A F"], weights: Float[Array, 
 
     Axes of one tick and one account stay until the end: a dense layer exports to ONNX as Gemm, which takes matrices only.
     """
-    return policy.targets(policy.logits(policy.encode(window), weights[None, None]), weights[None, None])[0, 0]
+    logits = policy.logits(policy.encode(policy.normalise(window)), weights[None, None])
+    return policy.targets(logits, weights[None, None])[0, 0]

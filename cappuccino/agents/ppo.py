@@ -81,7 +81,7 @@ def ppo_loss(
 ) -> tuple[Float[Array, ""], PPOMetrics]:
     """Clipped surrogate plus clipped value loss less the entropy bonus, averaged over a minibatch.
 
-    `features` are raw; the surrogate takes advantages standardised over the minibatch.
+    `features` are normalised; the surrogate takes advantages standardised over the minibatch.
     """
     stretch = samples.tick.shape[1]
     embedding = policy.encode(windows(features, samples.tick[:, -1], policy.shape.lookback + stretch - 1))

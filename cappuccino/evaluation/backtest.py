@@ -113,7 +113,7 @@ class PolicyRule:
         # Filled up with the rows that would follow, so that the last block is a stretch too; what they give is cut off.
         filled = jnp.concatenate([rows, rows[-1] + 1 + jnp.arange(chunks * size - len(rows), dtype=rows.dtype)])
         padded = filled.reshape(chunks, size)
-        features = market.features.astype(_dtype(arrays))
+        features = policy.normalise(market.features.astype(_dtype(arrays)))
 
         def one_by_one(some: Int[Array, "n"]) -> Any:
             encoded = policy.encode(windows(features, some, self.lookback))

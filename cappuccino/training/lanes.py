@@ -208,7 +208,7 @@ def _all_finite(tree: Any) -> Bool[Array, ""]:
 
 def validate(learner: Learner, weights: nnx.State, lane: Lanes, market: Market) -> Validation:
     """Backtest parameters on a lane's validation rows, each run of rows from cash."""
-    policy = nnx.merge(learner.graph, weights, lane.frozen)
+    policy = learner.policy(weights, lane.frozen)
     graph, arrays = nnx.split(policy)
     rows = lane.valid.rows
     cash = jnp.zeros(market.close.shape[1], market.close.dtype)

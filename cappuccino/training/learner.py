@@ -71,6 +71,9 @@ class Learner:
             )
         self.agent.check(self.env, self.rollout_steps)
 
+    def policy(self, weights: nnx.State, frozen: nnx.State) -> Policy:
+        return nnx.merge(self.graph, weights, frozen)
+
     @property
     def env_steps_per_update(self) -> int:
         return self.env.clocks * self.env.accounts * self.rollout_steps
@@ -87,7 +90,7 @@ class Learner:
     def update(
         self, state: TrainState, frozen: nnx.State, market: Market, starts: Starts, params: TrainParams
     ) -> tuple[TrainState, UpdateMetrics]:
-        """One update; where an episode is over, the next one begins before it."""
+        """One update; where an episode is over, the next one begins before it. The market's features are normalised."""
         key, key_begin, key_update = jax.random.split(state.key, 3)
         begun = self.env.begin(market, starts, params.env, key=key_begin)
         over = state.env.age >= self.env.episode_bars
@@ -108,7 +111,9 @@ def updates_in_one(
     starts: Starts,
     params: TrainParams,
 ) -> tuple[TrainState, UpdateMetrics]:
-    """`updates` updates; metrics have a leading axis of updates."""
+    """`updates` updates; metrics have a leading axis of updates. The market's features are raw, and normalised here, once."""
+    normalised = learner.policy(state.weights, frozen).normalise(market.features)
+    market = market._replace(features=normalised)
 
     def one(state: TrainState, _: None) -> tuple[TrainState, UpdateMetrics]:
         return learner.update(state, frozen, market, starts, params)

@@ -26,7 +26,7 @@ PER_ASSET = {kind: policy_of(kind) for kind in KINDS if kind != "mlp"}
 def compiled(graph, arrays, window, weights):
     policy = nnx.merge(graph, arrays)
     # One window each: the axis of the windows of a stretch comes behind those of the stretches.
-    embedding = jax.tree.map(lambda leaf: jnp.squeeze(leaf, axis=window.ndim - 3), policy.encode(window))
+    embedding = jax.tree.map(lambda leaf: jnp.squeeze(leaf, axis=window.ndim - 3), policy.encode(policy.normalise(window)))
     return policy.logits(embedding, weights), policy.value(embedding, weights)
 
 
