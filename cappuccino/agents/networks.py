@@ -9,9 +9,12 @@ Axes: *N ticks, L look-back, W rows of a stretch, S = W - L + 1 windows in it, A
 from __future__ import annotations
 
 import dataclasses
+import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -118,7 +121,7 @@ class Policy(nnx.Module):
     an asset's weight may be off its target before it is traded.
     """
 
-    def __init__(self, shape: NetworkShape, normaliser: Normaliser, *, log_std: float, band: float, rngs: nnx.Rngs):
+    def __init__(self, shape: NetworkShape, normaliser: Normaliser, *, log_std: Any, band: Any, rngs: nnx.Rngs):
         if normaliser.mean.shape != (shape.features,):
             raise InputError(f"the normaliser is for {normaliser.mean.shape[0]} features, the network for {shape.features}")
         self.shape = shape
@@ -176,6 +179,13 @@ def make_policy(
     shape: NetworkShape, normaliser: Normaliser, *, log_std: float = -0.5, band: float = 0.0, key: PRNGKeyArray
 ) -> Policy:
     """A policy with fresh parameters: orthogonal layers, an actor whose untrained logits are nearly equal."""
+    numbers = Normaliser(*(np.asarray(part, np.float32) for part in normaliser))
+    return _build(numbers, np.float32(log_std), np.float32(band), key, shape=shape)
+
+
+@functools.partial(nnx.jit, static_argnames="shape")
+def _build(normaliser: Normaliser, log_std: Any, band: Any, key: PRNGKeyArray, *, shape: NetworkShape) -> Policy:
+    # One program: built operation by operation, as many would be compiled, for seconds before the first update.
     return Policy(shape, normaliser, log_std=log_std, band=band, rngs=nnx.Rngs(key))
 
 

@@ -80,12 +80,7 @@ class Learner:
 
     def init(self, weights: nnx.State, market: Market, starts: Starts, params: TrainParams, *, key: PRNGKeyArray) -> TrainState:
         """The state before the first update."""
-        key, key_env = jax.random.split(key)
-        env = self.env.begin(market, starts, params.env, key=key_env)
-        opt_state = optimisation.begin(weights, params.agent.optimiser)
-        state = TrainState(weights, opt_state, env, key, jnp.zeros((), jnp.int32))
-        # The chunk donates its state: every leaf needs a buffer of its own, and the caller may keep the weights it passed.
-        return jax.tree.map(jnp.copy, state)
+        return _init(weights, market, starts, params, key, learner=self)
 
     def update(
         self, state: TrainState, frozen: nnx.State, market: Market, starts: Starts, params: TrainParams
@@ -100,6 +95,19 @@ class Learner:
         learned = self.agent.update(world, progress, params.agent, state.update, key=key_update)
         state = TrainState(*learned.progress, key=key, update=state.update + 1)
         return state, UpdateMetrics(learned.steps, learned.loss)
+
+
+@functools.partial(jax.jit, static_argnames="learner")
+def _init(
+    weights: nnx.State, market: Market, starts: Starts, params: TrainParams, key: PRNGKeyArray, *, learner: Learner
+) -> TrainState:
+    # One program: built operation by operation, as many would be compiled, for seconds before the first update.
+    key, key_env = jax.random.split(key)
+    env = learner.env.begin(market, starts, params.env, key=key_env)
+    opt_state = optimisation.begin(weights, params.agent.optimiser)
+    state = TrainState(weights, opt_state, env, key, jnp.zeros((), jnp.int32))
+    # The chunk donates its state: every leaf needs a buffer of its own, and the caller may keep the weights it passed.
+    return jax.tree.map(jnp.copy, state)
 
 
 def updates_in_one(

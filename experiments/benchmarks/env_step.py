@@ -1,7 +1,8 @@
 """The environment's step with the actions given: 8,192 accounts, 7 assets, ours against a parallel Numba loop (`numba_env`).
 
-Ours is `Environment.step` in one compiled scan; the state stays on the device, and a step is over for all accounts before the
-next begins, as it has to be where a policy chooses the actions. The loop is measured in two ways: called once a step, which is
+Ours is `Environment.step` in one compiled scan, its clocks divided over as many devices as there are cores, or on one device; the
+state stays there, and a step is over for all accounts of a device before the next begins, as it has to be where a policy chooses
+the actions. The loop is measured in two ways: called once a step, which is
 what it could do for a policy, and called once for all steps, a block of accounts at a time, which only actions known beforehand
 allow and which keeps its state in the first-level cache. Everything is float32. Both compute reward (penalties included),
 termination, log growth and the account's state from the same actions and market, which is checked before anything is timed.
@@ -10,12 +11,14 @@ termination, log growth and the account's state from the same actions and market
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from cappuccino.assemble import env_params, environment
@@ -66,8 +69,24 @@ def case(clocks: int, accounts: int, steps: int, assets: tuple[str, ...] = ASSET
     return Case(env, market, params, state, weights, draw(key=key_fresh))
 
 
-def ours(case: Case) -> Callable[[], Any]:
-    """The rollout in one compiled scan: state, (reward, terminated, log growth), all (K, G, R)."""
+def ours(case: Case, devices: int = 1) -> Callable[[], Any]:
+    """The rollout in one compiled scan: state, (reward, terminated, log growth), all (K, G, R). Clocks divide over the devices."""
+    mesh = Mesh(np.array(jax.devices()[:devices]), ("clocks",))
+
+    def spread(leaf: Array, axis: int) -> Array:
+        places = (*[None] * axis, "clocks") if leaf.ndim else ()
+        return jax.device_put(leaf, NamedSharding(mesh, PartitionSpec(*places)))
+
+    account, rest = case.state.account, case.state._replace(account=())
+    state = jax.tree.map(lambda leaf: spread(leaf, 0), rest)._replace(
+        account=jax.tree.map(lambda leaf: spread(leaf, leaf.ndim - 2), account)
+    )
+    given = (
+        state,
+        spread(case.weights, 2),
+        spread(case.fresh, 1),
+        *jax.device_put((case.market, case.params), NamedSharding(mesh, PartitionSpec())),
+    )
 
     @jax.jit
     def rollout(state: EnvState, weights: Array, fresh: Array, market: Market, params: EnvParams) -> Any:
@@ -77,7 +96,7 @@ def ours(case: Case) -> Callable[[], Any]:
 
         return jax.lax.scan(body, state, weights)
 
-    return lambda: jax.block_until_ready(rollout(case.state, case.weights, case.fresh, case.market, case.params))
+    return lambda: jax.block_until_ready(rollout(*given))
 
 
 def theirs(case: Case, *, at_once: bool) -> Callable[[], Any]:
@@ -119,12 +138,18 @@ def check(ours: Any, theirs: Any) -> dict[str, float]:
 
 def measure(small: bool) -> Iterator[Row]:
     """The judged layout against both ways of calling the loop, then our rate at other layouts."""
+    jax.config.update("jax_num_cpu_devices", min(4, os.cpu_count() or 1))
     clocks, accounts = (4, 8) if small else JUDGED
     steps, repeats = (4, 5) if small else (64, 15)
     assets = ASSETS[:2] if small else ASSETS  # few compile fast
     judged = case(clocks, accounts, steps, assets)
     once, stepwise = theirs(judged, at_once=True), theirs(judged, at_once=False)
-    sides = {"ours": ours(judged), "numba, step by step": stepwise, "numba, all steps at once": once}
+    sides = {
+        "ours": ours(judged, len(jax.devices())),
+        "ours, one device": ours(judged),
+        "numba, step by step": stepwise,
+        "numba, all steps at once": once,
+    }
     timings = interleaved(sides, repeats)
     details = {
         "layout": f"{clocks} clocks x {accounts} accounts, {len(assets)} assets, {steps} steps a repeat, float32",
@@ -138,7 +163,7 @@ def measure(small: bool) -> Iterator[Row]:
     for side in sides:
         yield _rate(f"{side}, {clocks} x {accounts}", timings, side, work)
     for layout in () if small else OTHERS:
-        timings = interleaved({"ours": ours(case(*layout, steps))}, repeats)
+        timings = interleaved({"ours": ours(case(*layout, steps), len(jax.devices()))}, repeats)
         yield _rate(f"ours, {layout[0]} x {layout[1]}", timings, "ours", work)
 
 

@@ -40,15 +40,25 @@ VALID = 64
 """Validation rows: as few as this, so that what is compared is training."""
 
 
-def sides(lookback: int) -> tuple[dict[str, Callable[[], Any]], int]:
-    """One call each of: a training alone, and LANES lanes, on one device and on all; and the env steps of one training in it."""
-    config = compose("train", [*WORDS, f"network.lookback={lookback}"])
+SMALL = (
+    "data.bars=1500",
+    "env.clocks=4",
+    "training.rollout_steps=8",
+    "env.episode_bars=8",
+    "network.hidden=[8]",
+    "network.head=[8]",
+)
+
+
+def sides(lookback: int, number: int, *overrides: str) -> tuple[dict[str, Callable[[], Any]], int]:
+    """One call each of: a training alone, and `number` lanes, on one device and on all; and the env steps of one training in it."""
+    config = compose("train", [*WORDS, f"network.lookback={lookback}", *overrides])
     data = load_market(config.data, tuple(config.features.names), lookback)
     training = training_of(config, data)
     learner, weights, frozen = training.learner, training.weights, training.frozen
     starts, params = training.starts, training.params
     valid = starts_at(span_rows(data.spec, data.spans.valid, lookback)[:VALID])
-    lanes = [Lane(weights, frozen, starts, params, valid, jnp.int32(10**6), jax.random.key(seed)) for seed in range(LANES)]
+    lanes = [Lane(weights, frozen, starts, params, valid, jnp.int32(10**6), jax.random.key(seed)) for seed in range(number)]
 
     def alone() -> Callable[[], None]:
         holder = [training.begin()]
@@ -71,7 +81,7 @@ def sides(lookback: int) -> tuple[dict[str, Callable[[], Any]], int]:
 
     devices = jax.devices()
     found = {"alone": alone(), "lanes": together(devices, 1)}
-    found["lanes, one device, all at once"] = together(devices[:1], LANES)
+    found["lanes, one device, all at once"] = together(devices[:1], number)
     found["lanes, one device, one after another"] = together(devices[:1], 1)
     return found, UPDATES * learner.env_steps_per_update
 
@@ -79,14 +89,15 @@ def sides(lookback: int) -> tuple[dict[str, Callable[[], Any]], int]:
 def measure(small: bool) -> Iterator[Row]:
     jax.config.update("jax_num_cpu_devices", min(2, os.cpu_count() or 1))
     for lookback, (must, aim) in ({5: BARS[5]} if small else BARS).items():
-        calls, steps = sides(lookback)
+        number = 4 if small else LANES
+        calls, steps = sides(lookback, number, *(SMALL if small else ()))
         timings = interleaved(calls, repeats=5 if small else 7)
-        ratios = tuple(LANES * ratio for ratio in timings.speed_ups("lanes", over="alone"))
+        ratios = tuple(number * ratio for ratio in timings.speed_ups("lanes", over="alone"))
         yield Row(
-            f"{LANES} lanes over one, look-back {lookback}", ratios, must=must, aim=aim, unit="x", warm_up_s=timings.warm_up_s
+            f"{number} lanes over one, look-back {lookback}", ratios, must=must, aim=aim, unit="x", warm_up_s=timings.warm_up_s
         )
         for name in calls:
-            work = steps * (1 if name == "alone" else LANES) / 1e3
+            work = steps * (1 if name == "alone" else number) / 1e3
             yield Row(f"{name}, look-back {lookback}", timings.rates(name, work), unit="k steps/s")
 
 

@@ -23,31 +23,21 @@ SMALL = ("data.bars=1500", "env.clocks=8", "training.rollout_steps=16", "env.epi
 
 def seconds_to_first_row(cache: pathlib.Path, runs: pathlib.Path, name: str, words: tuple[str, ...]) -> float:
     """From the start of the process until the log has its first row."""
-    log = runs / name / "metrics.jsonl"
-    command = [
-        sys.executable,
-        str(TRAIN),
-        f"runs_dir={runs}",
-        f"name={name}",
-        "training.updates_per_chunk=1",
-        "training.env_steps=1",
-        *words,
-    ]
+    log, printed = runs / name / "metrics.jsonl", runs / f"{name}.txt"
+    command = [sys.executable, str(TRAIN), f"runs_dir={runs}", f"name={name}", "training.updates_per_chunk=1", *words]
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    runs.mkdir(exist_ok=True)
     began = time.perf_counter()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        while not (log.is_file() and log.stat().st_size):
-            if process.poll() is not None and not log.is_file():
-                raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {process.communicate()[1]}")
-            if time.perf_counter() - began > LIMIT_S:
-                raise RuntimeError(f"{' '.join(command)} had no update after {LIMIT_S} s")
-            time.sleep(0.01)
-        return time.perf_counter() - began
-    finally:
-        process.kill()
-        process.communicate()
+    with printed.open("w") as out, subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT) as process:
+        try:
+            while not (log.is_file() and log.stat().st_size):
+                if process.poll() is not None or time.perf_counter() - began > LIMIT_S:
+                    raise RuntimeError(f"{' '.join(command)} had no update after {LIMIT_S} s or ended: {printed.read_text()}")
+                time.sleep(0.01)
+            return time.perf_counter() - began
+        finally:
+            process.kill()
 
 
 def measure(small: bool) -> Iterator[Row]:
