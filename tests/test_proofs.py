@@ -37,3 +37,8 @@ def test_an_artifact_decides_as_the_trainer_did(shared_data: pathlib.Path) -> No
     del shared_data
     printed = run("artifact", "--env-steps", "65536", "--networks", "per_asset", "--fastest")
     assert "FALLS SHORT" not in printed
+
+
+@pytest.mark.slow
+def test_a_lane_learns_what_a_training_alone_does() -> None:
+    assert "indistinguishable" in run("lanes", "--updates", "2")

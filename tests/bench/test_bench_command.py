@@ -125,3 +125,12 @@ def test_the_page_in_the_repository_is_made_from_its_results(tmp_path: pathlib.P
     assert copy.read_text() == page.read_text()
     assert not any(result["small"] for result in results)
     assert page_text(results)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cost_grid", "planted_updates", "process_memory", "start_up"])
+def test_benchmarks_of_trainings_run_small(name: str, tmp_path: pathlib.Path) -> None:
+    assert main(["bench", name, "--small", "--out", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / f"{name}.json").read_text())
+    assert not result["missing"]
+    assert all(row["median"] > 0 or name == "planted_updates" for row in result["rows"])
