@@ -98,6 +98,7 @@ def main(argv: list[str]) -> int:
     print(
         f"  difference within pairs {apart.mean():+.5f} +- {apart.std(ddof=1):.5f}, paired t test p = {p:.3f} (at least {LEAST_P})"
     )
+    good = p >= LEAST_P and np.abs(apart).max() <= 2 * np.std(alone, ddof=1)
     print(f"  largest difference {np.abs(apart).max():.4f}, at most two standard deviations between seeds")
     print("  indistinguishable" if good else "  DIFFERENT")
     return 0 if good else 1
