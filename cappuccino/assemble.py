@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jaxtyping import PRNGKeyArray
 
 from cappuccino.agents.agent import Agent
 from cappuccino.agents.apg import APG, APGParams
@@ -135,8 +136,11 @@ class Training(NamedTuple):
 
     def begin(self) -> TrainState:
         """The state before the first update: a function of the seed."""
-        key = jax.random.fold_in(jax.random.key(self.seed), 1)
-        return self.learner.init(self.weights, self.data.market, self.starts, self.params, key=key)
+        return self.learner.init(self.weights, self.data.market, self.starts, self.params, key=self.key)
+
+    @property
+    def key(self) -> PRNGKeyArray:
+        return jax.random.fold_in(jax.random.key(self.seed), 1)
 
     def policy(self, weights: nnx.State) -> Policy:
         """The policy with these parameters; with `self.weights` the untrained one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -42,7 +41,7 @@ def year(bars: int, settings: int) -> Callable[[], Any]:
         return jax.vmap(one, out_axes=1)(fee, spread)
 
     given = (strategy.arrays, market, jnp.asarray(fees, jnp.float32), jnp.asarray(spreads, jnp.float32))
-    return functools.partial(lambda: jax.block_until_ready(run(*given)))
+    return lambda: jax.block_until_ready(run(*given))
 
 
 def measure(small: bool) -> Iterator[Row]:

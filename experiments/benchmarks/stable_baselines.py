@@ -91,6 +91,7 @@ def vectorised(inner: MarketVectorEnv) -> Any:
             del indices
             return [getattr(inner, attr_name, None)] * self.num_envs
 
+        # Part of the interface; PPO calls neither.
         def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
             raise NotImplementedError
 

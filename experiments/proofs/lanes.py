@@ -71,7 +71,7 @@ def main(argv: list[str]) -> int:
                 training.params,
                 valid,
                 jnp.int32(updates),
-                jax.random.fold_in(jax.random.key(training.seed), 1),
+                training.key,
             )
             for training in trainings
         ],
