@@ -1,4 +1,4 @@
-"""Backtests: one deterministic account over a span of bars, market features encoded once, then a scan over the bars.
+"""Backtests: deterministic accounts over a span of bars, market features encoded once, then a scan over the bars.
 
 The account's step is the environment's own (`cappuccino.env.trade`), so a backtest and a training rollout cannot differ.
 No drawdown limit ends a backtest: what an account lost, it lost.
@@ -34,8 +34,8 @@ class Rule(Protocol):
         """Everything that does not depend on the account, as a pytree whose leaves have N first."""
         ...
 
-    def decide(self, arrays: Any, inputs: Any, weights: Float[Array, "A"]) -> Float[Array, "A"]:
-        """Target weights from one row of what was prepared and the account's current asset weights."""
+    def decide(self, arrays: Any, inputs: Any, weights: Float[Array, "A R"]) -> Float[Array, "A R"]:
+        """Target weights from one row of what was prepared and the accounts' current asset weights."""
         ...
 
 
@@ -47,21 +47,21 @@ class Strategy(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What an account did, on the device, one entry a step. Money in quote currency, quantities in base units.
+    """What accounts did, on the device, one entry a step. Money in quote currency, quantities in base units.
 
     equity, weights: at the close that ends the step. targets: decided at the close before. notional, fees, slippage,
-    refused: as in `cappuccino.env.Trades`.
+    refused: as in `cappuccino.env.Trades`. Of a single account (`backtest`) the last axis is left out.
     """
 
-    equity: Float[Array, "N"]
-    weights: Float[Array, "N A"]
-    targets: Float[Array, "N A"]
-    sold: Float[Array, "N A"]
-    bought: Float[Array, "N A"]
-    notional: Float[Array, "N"]
-    fees: Float[Array, "N"]
-    slippage: Float[Array, "N"]
-    refused: Float[Array, "N"]
+    equity: Float[Array, "N *R"]
+    weights: Float[Array, "N A *R"]
+    targets: Float[Array, "N A *R"]
+    sold: Float[Array, "N A *R"]
+    bought: Float[Array, "N A *R"]
+    notional: Float[Array, "N *R"]
+    fees: Float[Array, "N *R"]
+    slippage: Float[Array, "N *R"]
+    refused: Float[Array, "N *R"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,10 +128,10 @@ class PolicyRule:
         encoded = jax.lax.map(encode, padded)
         return jax.tree.map(lambda leaf: leaf.reshape(chunks * size, *leaf.shape[2:])[: len(rows)], encoded)
 
-    def decide(self, arrays: Any, inputs: Any, weights: Float[Array, "A"]) -> Float[Array, "A"]:
-        observed = weights[None].astype(_dtype(arrays))
+    def decide(self, arrays: Any, inputs: Any, weights: Float[Array, "A R"]) -> Float[Array, "A R"]:
+        observed = weights.T.astype(_dtype(arrays))
         policy = nnx.merge(self.graph, arrays)
-        return policy.targets(policy.logits(inputs, observed), observed)[0]
+        return policy.targets(policy.logits(inputs, observed), observed).T
 
 
 def _dtype(arrays: Any) -> Any:
@@ -146,9 +146,9 @@ class TableRule:
         del market, rows
         return arrays
 
-    def decide(self, arrays: Any, inputs: Float[Array, "A"], weights: Float[Array, "A"]) -> Float[Array, "A"]:
-        del arrays, weights
-        return inputs
+    def decide(self, arrays: Any, inputs: Float[Array, "A"], weights: Float[Array, "A R"]) -> Float[Array, "A R"]:
+        del arrays
+        return jnp.broadcast_to(inputs[:, None], weights.shape)
 
 
 def policy_strategy(policy: nnx.Module, lookback: int) -> Strategy:
@@ -171,19 +171,20 @@ def table_strategy(weights: Float[Array | np.ndarray, "N A"]) -> Strategy:
 
 
 def replay(
-    rule: Rule, arrays: Any, market: Market, rows: Int[Array, "N"], params: EnvParams, initial_weights: Float[Array, "A"]
+    rule: Rule, arrays: Any, market: Market, rows: Int[Array, "N"], params: EnvParams, initial_weights: Float[Array, "A R"]
 ) -> Record:
-    """The account's path, a pure function of arrays: jit it with `rule` static, vmap it over arrays or params.
+    """The paths of R accounts, a pure function of arrays: jit it with `rule` static, vmap it over arrays or markets.
 
-    Where rows[k] is not rows[k-1] + 1 an episode begins: the account is opened anew with the capital, already in the
-    initial weights. `rows` must not hold the last row of a segment, so neighbouring rows always share a segment. Works in
-    the dtype of market.close. Increments may have the shape (), (A,) or (A, 1, ...).
+    Fee, half-spread and slippage are the same for all accounts, (), or one for each, (R,). Where rows[k] is not rows[k-1] + 1 an episode
+    begins: the accounts are opened anew with the capital, already in the initial weights. `rows` must not hold the last row
+    of a segment, so neighbouring rows always share a segment. Works in the dtype of market.close. Increments may have the
+    shape (), (A,) or (A, 1, ...).
     """
     dtype = market.close.dtype
     costs = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), params.costs)
     costs = costs._replace(rules=costs.rules._replace(increment=costs.rules.increment.reshape(-1, 1)))
+    start = jnp.asarray(initial_weights, dtype)
     capital = jnp.asarray(params.capital, dtype)
-    start = jnp.asarray(initial_weights, dtype)[:, None]
 
     def opened(row: Int[Array, ""]) -> Any:
         return open_account(start, market.close[row][:, None], capital)
@@ -191,23 +192,31 @@ def replay(
     def step(account: Any, xs: Any) -> tuple[Any, Record]:
         row, begin, inputs = xs
         account = jax.tree.map(lambda new, old: jnp.where(begin, new, old), opened(row), account)
-        target = rule.decide(arrays, inputs, mark(account, market.close[row][:, None])[:, 0]).astype(dtype)
+        targets = rule.decide(arrays, inputs, mark(account, market.close[row][:, None])).astype(dtype)
         bar = bar_at(market, row)
-        account, trades = trade(account, target[:, None], bar, costs)
+        account, trades = trade(account, targets, bar, costs)
         return account, Record(
-            equity=account.equity[0],
-            weights=mark(account, bar.next_close)[:, 0],
-            targets=target,
-            sold=trades.sold[:, 0],
-            bought=trades.bought[:, 0],
-            notional=trades.notional[0],
-            fees=trades.fees[0],
-            slippage=trades.slippage[0],
-            refused=trades.refused[0],
+            equity=account.equity,
+            weights=mark(account, bar.next_close),
+            targets=targets,
+            sold=trades.sold,
+            bought=trades.bought,
+            notional=trades.notional,
+            fees=trades.fees,
+            slippage=trades.slippage,
+            refused=trades.refused,
         )
 
     xs = (rows, episode_begins(rows), rule.prepare(arrays, market, rows))
     return jax.lax.scan(step, opened(rows[0]), xs)[1]
+
+
+def replay_one(
+    rule: Rule, arrays: Any, market: Market, rows: Int[Array, "N"], params: EnvParams, initial_weights: Float[Array, "A"]
+) -> Record:
+    """`replay` of a single account, without its axis."""
+    record = replay(rule, arrays, market, rows, params, initial_weights[:, None])
+    return jax.tree.map(lambda leaf: leaf[..., 0], record)
 
 
 def episode_begins(rows: Int[Array, "N"]) -> Bool[Array, "N"]:
@@ -215,7 +224,7 @@ def episode_begins(rows: Int[Array, "N"]) -> Bool[Array, "N"]:
     return jnp.concatenate([jnp.ones(1, bool), jnp.diff(rows) != 1])
 
 
-_compiled = functools.partial(jax.jit, static_argnames="rule")(replay)
+_compiled = functools.partial(jax.jit, static_argnames="rule")(replay_one)
 
 
 def backtest(

@@ -39,10 +39,11 @@ class HoldingRule:
         age = step - jnp.maximum.accumulate(begins)
         return age < BUYING_BARS, (arrays.every > 0) & (age % jnp.maximum(arrays.every, 1) == 0)
 
-    def decide(self, arrays: Holding, inputs: Any, weights: Float[Array, "A"]) -> Float[Array, "A"]:
+    def decide(self, arrays: Holding, inputs: Any, weights: Float[Array, "A R"]) -> Float[Array, "A R"]:
         buying, rebalancing = inputs
-        spent = weights + jnp.maximum(1 - jnp.sum(weights), 0) * arrays.shares
-        return jnp.where(rebalancing, arrays.shares, jnp.where(buying, spent, weights))
+        shares = arrays.shares[:, None]
+        spent = weights + jnp.maximum(1 - jnp.sum(weights, axis=0), 0) * shares
+        return jnp.where(rebalancing, shares, jnp.where(buying, spent, weights))
 
 
 def holding_strategy(shares: Float[Array, "A"], every: int = 0) -> Strategy:

@@ -6,6 +6,7 @@ Not the optimum, but a strong player: it weighs drift, variance and costs, with 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from cappuccino.env import EnvParams
-from cappuccino.evaluation.backtest import Strategy, replay, span_rows
+from cappuccino.evaluation.backtest import Strategy, replay_one, span_rows
 from cappuccino.evaluation.splits import Span
 from cappuccino.market import Market, MarketSpec
 
@@ -47,7 +48,10 @@ class OracleRule:
         del market
         return arrays.drift[rows]
 
-    def decide(self, arrays: Vision, inputs: Float[Array, "A"], weights: Float[Array, "A"]) -> Float[Array, "A"]:
+    def decide(self, arrays: Vision, inputs: Float[Array, "A"], weights: Float[Array, "A R"]) -> Float[Array, "A R"]:
+        return jax.vmap(functools.partial(self._decide, arrays, inputs), in_axes=1, out_axes=1)(weights)
+
+    def _decide(self, arrays: Vision, inputs: Float[Array, "A"], weights: Float[Array, "A"]) -> Float[Array, "A"]:
         fee = jnp.append(jnp.full_like(inputs, arrays.cost), 0)
         drift = jnp.append(inputs, 0)
         risky = jnp.append(jnp.ones_like(inputs), 0)
@@ -121,7 +125,7 @@ def _growth_by_horizon(
     last = jnp.append(jnp.diff(rows) != 1, jnp.ones(1, bool))
 
     def growth(horizon: Float[Array, ""]) -> Float[Array, ""]:
-        equity = replay(OracleRule(), vision._replace(horizon=horizon), market, rows, params, cash).equity
+        equity = replay_one(OracleRule(), vision._replace(horizon=horizon), market, rows, params, cash).equity
         return jnp.sum(jnp.where(last, jnp.log(equity / params.capital), 0)) / len(rows)
 
     return jax.vmap(growth)(horizons)

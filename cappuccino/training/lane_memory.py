@@ -13,7 +13,8 @@ from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from cappuccino.errors import InputError
 from cappuccino.market import Market
-from cappuccino.training.lanes import AXIS, Lane, LaneProgram, begin, lanes_chunk, mesh_of
+from cappuccino.mesh import AXIS, mesh_of
+from cappuccino.training.lanes import Lane, LaneProgram, begin, lanes_chunk
 
 SHARE = 0.8
 """Of a device's memory that is planned with; the rest is for the refilling of lanes, for fragments and for others."""

@@ -12,27 +12,24 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from cappuccino.env import Starts
 from cappuccino.errors import InputError
-from cappuccino.evaluation.backtest import PolicyRule, Record, episode_begins, replay
+from cappuccino.evaluation.backtest import PolicyRule, Record, episode_begins, replay_one
 from cappuccino.evaluation.metrics import SCORE_ERRORS
 from cappuccino.market import Market
+from cappuccino.mesh import AXIS
 from cappuccino.training.learner import Learner, TrainParams, TrainState, UpdateMetrics, updates_in_one
 
 RUNNING, STOPPED, FAILED = 0, 1, 2
 """A lane trains on; it has not improved on its validation rows for `patience` chunks; a number in it was not finite."""
-
-AXIS = "lanes"
 
 
 class Lane(NamedTuple):
@@ -146,12 +143,6 @@ def refill(lanes: Lanes, index: Int[Array, ""], lane: Lane, market: Market, *, l
     return jax.tree.map(lambda whole, one: whole.at[index].set(one), lanes, fresh)
 
 
-def mesh_of(devices: Sequence[Any] | None = None) -> Mesh:
-    """All devices, or the given ones, in a row."""
-    found = jax.devices() if devices is None else devices
-    return Mesh(np.array(found), (AXIS,))
-
-
 @functools.partial(jax.jit, static_argnames=("program", "mesh"), donate_argnames="lanes")
 def lanes_chunk(lanes: Lanes, market: Market, *, program: LaneProgram, mesh: Mesh) -> tuple[Lanes, Report]:
     """`program.updates` updates of every running lane and its validation, in one program over all devices of `mesh`."""
@@ -212,7 +203,7 @@ def validate(learner: Learner, weights: nnx.State, lane: Lanes, market: Market) 
     graph, arrays = nnx.split(policy)
     rows = lane.valid.rows
     cash = jnp.zeros(market.close.shape[1], market.close.dtype)
-    record = replay(PolicyRule(graph, policy.shape.lookback), arrays, market, rows, lane.params.env, cash)
+    record = replay_one(PolicyRule(graph, policy.shape.lookback), arrays, market, rows, lane.params.env, cash)
     return _figures(record, rows, lane.valid.number, lane.params.env.capital)
 
 

@@ -1,20 +1,24 @@
-"""A backtest of one year of hourly bars under 1,000 cost settings at once: the default network, seven assets, compiled before."""
+"""A backtest of one year of hourly bars under 1,000 cost settings at once: the default network, seven assets, compiled before.
+
+The settings divide over as many devices as there are cores.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from setting import ASSETS
 
 from cappuccino.assemble import load_market, training_of
 from cappuccino.bench.interface import Benchmark, Row, interleaved
 from cappuccino.config.composition import compose
-from cappuccino.evaluation.backtest import policy_strategy, replay
-from cappuccino.market import Market
+from cappuccino.evaluation.backtest import policy_strategy
+from cappuccino.evaluation.cost_grid import CostSettings, equity_by_costs
+from cappuccino.mesh import mesh_of
 
 YEAR, SETTINGS = 8760, 1000
 
@@ -26,25 +30,17 @@ def year(bars: int, settings: int) -> Callable[[], Any]:
     training = training_of(config, load_market(config.data, tuple(config.features.names), lookback))
     strategy = policy_strategy(training.policy(training.weights), lookback)
     market, spec, params = training.data.market, training.data.spec, training.params.env
-    rows = jnp.asarray(spec.decision_rows(0, len(spec.timestamps) - 1, lookback)[:bars])
+    rows = spec.decision_rows(0, len(spec.timestamps) - 1, lookback)[:bars]
     assert len(rows) == bars
     side = int(np.ceil(settings**0.5))
     fees, spreads = (grid.ravel()[:settings] for grid in np.meshgrid(np.linspace(0, 50e-4, side), np.linspace(0, 20e-4, side)))
-    cash = jnp.zeros(len(spec.assets), jnp.float32)
-
-    @jax.jit
-    def run(arrays: Any, market: Market, fee: jax.Array, spread: jax.Array) -> jax.Array:
-        def one(fee: jax.Array, spread: jax.Array) -> jax.Array:
-            costs = params.costs._replace(taker_fee=fee, half_spread=spread)
-            return replay(strategy.rule, arrays, market, rows, params._replace(costs=costs), cash).equity
-
-        return jax.vmap(one, out_axes=1)(fee, spread)
-
-    given = (strategy.arrays, market, jnp.asarray(fees, jnp.float32), jnp.asarray(spreads, jnp.float32))
-    return lambda: jax.block_until_ready(run(*given))
+    costs = CostSettings(fees, spreads, np.full(settings, float(params.costs.slippage)))
+    mesh = mesh_of()
+    return lambda: jax.block_until_ready(equity_by_costs(strategy, market, rows, params, costs, mesh))
 
 
 def measure(small: bool) -> Iterator[Row]:
+    jax.config.update("jax_num_cpu_devices", min(2, os.cpu_count() or 1))
     bars, settings = (200, 20) if small else (YEAR, SETTINGS)
     timings = interleaved({"grid": year(bars, settings)}, repeats=5)
     yield Row(

@@ -19,7 +19,8 @@ from cappuccino.bench.interface import Benchmark, Row, interleaved
 from cappuccino.config.composition import compose
 from cappuccino.env import starts_at
 from cappuccino.evaluation.backtest import span_rows
-from cappuccino.training.lanes import Lane, LaneProgram, begin_all, lanes_chunk, mesh_of
+from cappuccino.mesh import mesh_of
+from cappuccino.training.lanes import Lane, LaneProgram, begin_all, lanes_chunk
 from cappuccino.training.learner import train_chunk
 
 LANES = 16

@@ -20,7 +20,8 @@ from cappuccino.assemble import Training, load_market, training_of
 from cappuccino.config.composition import compose
 from cappuccino.env import starts_at
 from cappuccino.evaluation.backtest import backtest_span, policy_strategy, span_rows
-from cappuccino.training.lanes import RUNNING, Lane, LaneProgram, begin_all, lanes_chunk, mesh_of
+from cappuccino.mesh import mesh_of
+from cappuccino.training.lanes import RUNNING, Lane, LaneProgram, begin_all, lanes_chunk
 from cappuccino.training.learner import train_chunk
 
 SEEDS = 8

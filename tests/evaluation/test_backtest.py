@@ -20,7 +20,7 @@ from cappuccino.evaluation.backtest import (
     backtest_span,
     episode_begins,
     policy_strategy,
-    replay,
+    replay_one,
     span_rows,
     table_strategy,
 )
@@ -76,7 +76,7 @@ def test_encoding_in_chunks_equals_one_window_at_a_time(kind, monkeypatch):
     market, _ = made_market((60,), seed=3)
     policy, rows = made_policy(kind=kind), np.setdiff1d(np.arange(10, 52), [30, 31])  # a hole: one chunk is no stretch
     strategy = policy_strategy(policy, LOOKBACK)
-    run = jax.jit(replay, static_argnames="rule")
+    run = jax.jit(replay_one, static_argnames="rule")
     record = run(strategy.rule, strategy.arrays, market, jnp.asarray(rows), made_params(), jnp.zeros(3))
     observed = np.concatenate([np.zeros((1, 3), np.float32), record.weights[:-1]])
     observed[rows == 32] = 0  # behind the hole an episode begins, from cash
@@ -111,22 +111,6 @@ def test_policies_of_one_shape_and_other_costs_share_one_program():
     other, _ = made_market((61,), seed=8)
     backtest_span(policy_strategy(made_policy(seed=1), LOOKBACK), other, spec, span, LOOKBACK, made_params(fee=0.01))
     assert module._compiled._cache_size() == compiled
-
-
-def test_backtest_batches_over_costs():
-    """vmap over the fee equals one backtest for each; a higher fee leaves less."""
-    market, _ = made_market((60,), seed=9)
-    strategy, rows = policy_strategy(made_policy(), LOOKBACK), jnp.arange(10, 50)
-    fees = jnp.asarray([0.0, 0.001, 0.01], jnp.float32)
-
-    def equity(fee):
-        params = made_params()
-        params = params._replace(costs=params.costs._replace(taker_fee=fee))
-        return replay(strategy.rule, strategy.arrays, market, rows, params, jnp.zeros(3)).equity
-
-    together = jax.jit(jax.vmap(equity))(fees)
-    np.testing.assert_allclose(together, [jax.jit(equity)(fee) for fee in fees], rtol=1e-5)
-    assert together[0, -1] > together[1, -1] > together[2, -1]
 
 
 def test_segments_are_episodes_from_cash_and_growth_is_chained():

@@ -63,7 +63,8 @@ def decided(drift, weights, *, fee=0.001, horizon=8.0):
     params = made_params(fee=fee, half_spread=0, slippage=0)
     strategy = oracle_strategy(np.zeros((1, 3)), BAR_VOLATILITY, params, horizon, dtype=jnp.float32)
     decide = jax.jit(strategy.rule.decide)
-    return np.asarray(decide(strategy.arrays, jnp.asarray(drift, jnp.float32), jnp.asarray(weights, jnp.float32)))
+    held = jnp.asarray(weights, jnp.float32)[:, None]
+    return np.asarray(decide(strategy.arrays, jnp.asarray(drift, jnp.float32), held))[:, 0]
 
 
 def test_drift_within_the_band_moves_nothing():

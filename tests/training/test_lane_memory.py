@@ -14,9 +14,10 @@ from training_cases import case
 from cappuccino.env import starts_at
 from cappuccino.errors import InputError
 from cappuccino.evaluation.backtest import span_rows
+from cappuccino.mesh import mesh_of
 from cappuccino.training import lane_memory
 from cappuccino.training.lane_memory import LaneBytes, lanes_that_fit, measure_lane
-from cappuccino.training.lanes import Lane, LaneProgram, mesh_of
+from cappuccino.training.lanes import Lane, LaneProgram
 
 
 @functools.cache

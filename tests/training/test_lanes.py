@@ -22,6 +22,7 @@ from cappuccino.agents.rollout import roll_out
 from cappuccino.env import starts_at
 from cappuccino.errors import InputError
 from cappuccino.evaluation.backtest import span_rows
+from cappuccino.mesh import AXIS, mesh_of
 from cappuccino.training.lanes import (
     FAILED,
     RUNNING,
@@ -31,7 +32,6 @@ from cappuccino.training.lanes import (
     begin_all,
     check_divides,
     lanes_chunk,
-    mesh_of,
     refill,
 )
 
@@ -218,7 +218,7 @@ def test_four_devices_are_one():
 
 
 def test_lanes_that_do_not_divide_over_the_devices_are_refused():
-    three = AbstractMesh((3,), ("lanes",))
+    three = AbstractMesh((3,), (AXIS,))
     with pytest.raises(InputError, match="there are 2 lanes for 3 devices"):
         check_divides(2, three)
 
