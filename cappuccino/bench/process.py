@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from cappuccino.bench.interface import Benchmark, Row
+from cappuccino.training.device import compile_quickly
 
 
 def load(path: pathlib.Path) -> Benchmark:
@@ -40,6 +41,7 @@ def as_json(row: Row) -> dict[str, Any]:
 
 
 def main(file: str, out: str, *flags: str) -> int:
+    compile_quickly()
     found = measured(load(pathlib.Path(file)), small="--small" in flags)
     pathlib.Path(out).write_text(json.dumps(found))
     return 0

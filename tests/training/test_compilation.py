@@ -1,9 +1,15 @@
-"""The compile report: programs are counted once, and those found on disk are told apart."""
+"""The compile report counts programs once and tells those found on disk apart; programs of a CPU compile quickly."""
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
 import subprocess
 import sys
+
+import pytest
+
+from cappuccino.training.device import compile_quickly
 
 PROGRAM = """
 import jax, jax.numpy as jnp
@@ -34,3 +40,28 @@ def test_programs_are_counted_and_found_again_by_the_next_process(tmp_path, monk
     assert second[:3] == ["2", "2", "True"]
     assert second[3].startswith("2 programs in ")
     assert second[3].strip().endswith("2 of them from the cache on disk")
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("cpu", "", "--xla_backend_optimization_level=1"),
+        ("cpu", "--xla_dump_to=x", "--xla_dump_to=x --xla_backend_optimization_level=1"),
+        ("cpu", "--xla_backend_optimization_level=3", "--xla_backend_optimization_level=3"),
+        ("cuda", "", ""),
+    ],
+)
+def test_programs_of_a_cpu_compile_quickly_unless_the_level_is_given(monkeypatch, name: str, before: str, after: str) -> None:
+    monkeypatch.setenv("XLA_FLAGS", before)
+    compile_quickly(name)
+    assert os.environ["XLA_FLAGS"] == after
+
+
+def test_a_gpu_keeps_its_level_of_optimisation(monkeypatch) -> None:
+    """Where JAX will find one: a plugin for it is installed, and nothing asks for a CPU."""
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: ["cuda"] if group == "jax_plugins" else [])
+    monkeypatch.setenv("XLA_FLAGS", "")
+    compile_quickly("auto")
+    assert os.environ["XLA_FLAGS"] == ""
+    compile_quickly("cpu")
+    assert os.environ["XLA_FLAGS"]
