@@ -12,7 +12,7 @@ from cappuccino.assemble import Data, Training, load_market, network_shape, trai
 from cappuccino.commands.backtest import assess
 from cappuccino.config.roots import TrainConfig
 from cappuccino.evaluation.backtest import backtest_span, policy_strategy
-from cappuccino.evaluation.metrics import SCORE_ERRORS, measure
+from cappuccino.evaluation.metrics import lower_bound, measure
 from cappuccino.evaluation.splits import iso
 from cappuccino.training.compilation import compile_report
 from cappuccino.training.device import select_device
@@ -102,11 +102,7 @@ def _describe(data: Data, console: Console) -> None:
 
 
 def validator(training: Training, lookback: int) -> Validate:
-    """Backtests weights on the validation span. The score is the lower bound of log growth per bar after costs: its mean less
-    SCORE_ERRORS standard errors. The best of many means would be a lucky one: where nothing can be learnt, an early checkpoint
-    that traded much and won by chance, before a late one that has learnt to keep still.
-    """
-
+    """Backtests weights on the validation span; the score is the lower bound of log growth per bar after costs."""
     data = training.data
 
     def validate(weights: nnx.State) -> Mapping[str, float]:
@@ -114,7 +110,7 @@ def validator(training: Training, lookback: int) -> Validate:
         path = backtest_span(strategy, data.market, data.spec, data.spans.valid, lookback, training.params.env)
         figures = measure(path, None)
         growth = np.log1p(path.returns)
-        score = growth.mean() - SCORE_ERRORS * growth.std() / len(growth) ** 0.5
+        score = lower_bound(growth, np.ones_like(growth), xp=np)
         chosen = {name: figures[name] for name in ("mean_log_growth", "turnover", "exposure", "sharpe")}
         return {"score": float(score)} | {name: value for name, value in chosen.items() if value is not None}
 

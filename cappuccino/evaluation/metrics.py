@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -17,7 +17,8 @@ from cappuccino.evaluation.backtest import Path
 YEAR_SECONDS = 365 * 86_400
 TAIL = 0.05
 SCORE_ERRORS = 2.0
-"""Standard errors that a score takes off mean log growth per bar: the best of many means would be a lucky one."""
+"""Standard errors that a score takes off mean log growth per bar. The best of many means would be a lucky one: where nothing can
+be learnt, an early checkpoint that traded much and won by chance, before a late one that has learnt to keep still."""
 _ROUNDING = 1e-12
 """A standard deviation below this is rounding, not variation."""
 
@@ -55,6 +56,17 @@ METRICS: dict[str, Metric] = {
     "kurtosis": Metric("pure", "Fourth standardised moment of returns; a normal distribution has 3. None without variation."),
 }
 """Every figure of `measure`, in order. All but refused_orders are None for a path without a step."""
+
+
+def lower_bound(growth: Any, counted: Any, *, xp: Any) -> Any:
+    """Mean of the entries of `growth` that count less SCORE_ERRORS standard errors: what chooses a checkpoint.
+
+    growth (N,): log growth by bar. counted (N,): 1 where an entry counts, else 0. xp: `numpy` or `jax.numpy`.
+    """
+    number = xp.sum(counted)
+    mean = xp.sum(growth * counted) / number
+    deviation = xp.sqrt(xp.sum((growth - mean) ** 2 * counted) / number)
+    return mean - SCORE_ERRORS * deviation / xp.sqrt(number)
 
 
 def bars_a_year(bar_seconds: int) -> float:

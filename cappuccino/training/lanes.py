@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from cappuccino.env import Starts
 from cappuccino.errors import InputError
 from cappuccino.evaluation.backtest import PolicyRule, Record, episode_begins, replay_one
-from cappuccino.evaluation.metrics import SCORE_ERRORS
+from cappuccino.evaluation.metrics import lower_bound
 from cappuccino.market import Market
 from cappuccino.mesh import AXIS
 from cappuccino.training.learner import Learner, TrainParams, TrainState, UpdateMetrics, updates_in_one
@@ -74,7 +74,7 @@ class Lanes(NamedTuple):
 class Validation(NamedTuple):
     """Of the deterministic policy on a lane's validation rows, after costs; per bar.
 
-    score: lower bound of mean log growth, its mean less SCORE_ERRORS standard errors: what stops a lane and chooses its best.
+    score: `cappuccino.evaluation.metrics.lower_bound` of log growth: what stops a lane and chooses its best.
     """
 
     score: Float[Array, ""]
@@ -210,12 +210,9 @@ def validate(learner: Learner, weights: nnx.State, lane: Lanes, market: Market) 
 def _figures(record: Record, rows: Int[Array, "V"], number: Int[Array, ""], capital: Float[Array, ""]) -> Validation:
     before = jnp.where(episode_begins(rows), capital, jnp.concatenate([capital[None], record.equity[:-1]]))
     counted = (jnp.arange(len(rows)) < number).astype(record.equity.dtype)
-    total = jnp.sum(counted)
     growth = jnp.log(record.equity / before)
-    mean = jnp.sum(growth * counted) / total
-    deviation = jnp.sqrt(jnp.sum((growth - mean) ** 2 * counted) / total)
     return Validation(
-        score=mean - SCORE_ERRORS * deviation / jnp.sqrt(total),
-        mean_log_growth=mean,
-        turnover=jnp.sum(record.notional / before * counted) / total,
+        score=lower_bound(growth, counted, xp=jnp),
+        mean_log_growth=jnp.sum(growth * counted) / jnp.sum(counted),
+        turnover=jnp.sum(record.notional / before * counted) / jnp.sum(counted),
     )

@@ -128,7 +128,7 @@ def test_the_page_in_the_repository_is_made_from_its_results(tmp_path: pathlib.P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["cost_grid", "planted_updates", "process_memory", "start_up"])
+@pytest.mark.parametrize("name", ["cost_grid", "planted_updates", "process_memory"])
 def test_benchmarks_of_trainings_run_small(name: str, tmp_path: pathlib.Path) -> None:
     assert main(["bench", name, "--small", "--out", str(tmp_path)]) == 0
     result = json.loads((tmp_path / f"{name}.json").read_text())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_markets import made_path
 
-from cappuccino.evaluation.metrics import METRICS, bars_a_year, max_drawdown, measure, monthly_returns
+from cappuccino.evaluation.metrics import METRICS, bars_a_year, lower_bound, max_drawdown, measure, monthly_returns
 
 EVERYTHING = set(METRICS)
 
@@ -149,3 +150,12 @@ def test_bar_counts_in_the_month_in_which_it_opens():
     """Steps marked at bars that open on 30 and 31 January and 1 February 2020."""
     path = made_path([100, 110, 99, 198], start=1_580_256_000)
     assert monthly_returns(path) == {2020: {1: pytest.approx(-0.01), 2: pytest.approx(1.0)}}
+
+
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_the_lower_bound_is_the_mean_less_two_standard_errors_of_what_counts(xp):
+    growth = np.random.default_rng(0).normal(1e-4, 1e-2, 500).astype(np.float32)
+    counted = (np.arange(500) < 321).astype(np.float32)
+    some = growth[:321].astype(np.float64)
+    expected = some.mean() - 2 * some.std() / np.sqrt(321)
+    assert float(lower_bound(xp.asarray(growth), xp.asarray(counted), xp=xp)) == pytest.approx(expected, rel=1e-4)
