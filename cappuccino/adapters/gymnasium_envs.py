@@ -27,16 +27,13 @@ from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
-from jaxtyping import Array, Bool, Float32, Float64, Int
+from jaxtyping import Bool, Float32, Float64
 
 from cappuccino.adapters.accounts import MarketAccounts, Opened, Record, Stepped
 from cappuccino.assemble import env_params, environment, load_market, normaliser_of
 from cappuccino.config.checks import check_choice
 from cappuccino.config.roots import SPANS, TrainConfig
-from cappuccino.env import Environment, EnvParams
 from cappuccino.errors import InputError
-from cappuccino.features.normaliser import Normaliser
-from cappuccino.market import Market
 
 LOGIT_BOUND = 10.0
 
@@ -44,29 +41,19 @@ LOGIT_BOUND = 10.0
 class MarketEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """One account on one clock; the module says what it observes, does and is told.
 
-    Of `env` the bars per episode and the reward count, not how many clocks and accounts. For more than a few accounts take
-    `MarketVectorEnv`: the compiled call costs about as much for one.
+    For more than a few accounts take `MarketVectorEnv`: the compiled call costs about as much for one.
 
     reset(options): `row`, a start row, and `weights`, (A,) asset weights to open the account with; what is not given is random.
     After a step that terminated, and where neither `seed` nor `row` is given, the account is opened in place. Other options are
-    an error. Raises InputError as `MarketAccounts` does, and for a bound of logits that is not positive.
+    an error. Raises InputError for more than one account, and for a bound of logits that is not positive.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium's
 
-    def __init__(
-        self,
-        market: Market,
-        starts: Int[np.ndarray, "S"] | Int[Array, "S"],
-        params: EnvParams,
-        env: Environment,
-        normaliser: Normaliser,
-        *,
-        lookback: int,
-        logit_bound: float = LOGIT_BOUND,
-    ):
-        single = dataclasses.replace(env, clocks=1, accounts=1)
-        self._accounts = MarketAccounts(market, starts, params, single, normaliser, lookback=lookback)
+    def __init__(self, accounts: MarketAccounts, *, logit_bound: float = LOGIT_BOUND):
+        if accounts.number != 1:
+            raise InputError(f"there are {accounts.number} accounts; MarketEnv is one, MarketVectorEnv is several")
+        self._accounts = accounts
         self.observation_space, self.action_space = _spaces(self._accounts, logit_bound)
         self._last: Stepped | None = None
         self._over = True
@@ -112,23 +99,13 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     Given the same start rows, weights and actions, its accounts are `MarketEnv`s. reset(options): `rows`, (G,) start rows, and
     `weights`, (G R, A); what is not given is random. `infos` are Gymnasium's: arrays over accounts, and under `_name` which of
-    them have it. Raises InputError as `MarketEnv` does.
+    them have it. Raises InputError for a bound of logits that is not positive.
     """
 
     metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 - Gymnasium's
 
-    def __init__(
-        self,
-        market: Market,
-        starts: Int[np.ndarray, "S"] | Int[Array, "S"],
-        params: EnvParams,
-        env: Environment,
-        normaliser: Normaliser,
-        *,
-        lookback: int,
-        logit_bound: float = LOGIT_BOUND,
-    ):
-        self._accounts = MarketAccounts(market, starts, params, env, normaliser, lookback=lookback)
+    def __init__(self, accounts: MarketAccounts, *, logit_bound: float = LOGIT_BOUND):
+        self._accounts = accounts
         self.num_envs = self._accounts.number
         self.single_observation_space, self.single_action_space = _spaces(self._accounts, logit_bound)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -186,21 +163,22 @@ def from_config(kind: type[Kind], config: TrainConfig, *, span: str = "train", l
     """An environment on a span (`train`, `valid` or `test`) of the market that a training's configuration describes.
 
     The normaliser is fitted on the training span in any case. Raises InputError for another span, and as `load_market`,
-    `MarketSpec.start_rows` and the environment do.
+    `MarketSpec.start_rows`, `MarketAccounts` and the environment do.
     """
     check_choice("span", span, SPANS)
     lookback = config.network.lookback
     data = load_market(config.data, tuple(config.features.names), lookback)
     rows = getattr(data.spans, span)
-    return kind(
+    env = environment(config.env)
+    accounts = MarketAccounts(
         data.market,
         data.spec.start_rows(rows.start, rows.stop, lookback, config.env.episode_bars),
         env_params(config.costs, config.env, data.spec.assets),
-        environment(config.env),
+        dataclasses.replace(env, clocks=1, accounts=1) if kind is MarketEnv else env,
         normaliser_of(data, config.network.clip),
         lookback=lookback,
-        logit_bound=logit_bound,
     )
+    return kind(accounts, logit_bound=logit_bound)
 
 
 def _spaces(accounts: MarketAccounts, logit_bound: float) -> tuple[Box, Box]:

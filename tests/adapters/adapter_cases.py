@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 
+from cappuccino.adapters.accounts import MarketAccounts
 from cappuccino.adapters.gymnasium_envs import LOGIT_BOUND, MarketEnv, MarketVectorEnv
 from cappuccino.env import Costs, Environment, EnvParams, RewardWeights
 from cappuccino.features.normaliser import Normaliser
@@ -29,17 +30,18 @@ class Case:
     env: Environment
     normaliser: Normaliser
 
-    def single(self, **changes: Any) -> MarketEnv:
-        return MarketEnv(**(self._parts() | changes))
+    def single(self, *, logit_bound: float = LOGIT_BOUND, **changes: Any) -> MarketEnv:
+        return MarketEnv(self.sized(1, 1).accounts(**changes), logit_bound=logit_bound)
 
-    def vector(self, **changes: Any) -> MarketVectorEnv:
-        return MarketVectorEnv(**(self._parts() | changes))
+    def vector(self, *, logit_bound: float = LOGIT_BOUND, **changes: Any) -> MarketVectorEnv:
+        return MarketVectorEnv(self.accounts(**changes), logit_bound=logit_bound)
+
+    def accounts(self, **changes: Any) -> MarketAccounts:
+        parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | {"lookback": LOOKBACK}
+        return MarketAccounts(**(parts | changes))
 
     def sized(self, clocks: int, accounts: int) -> Case:
         return dataclasses.replace(self, env=dataclasses.replace(self.env, clocks=clocks, accounts=accounts))
-
-    def _parts(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | {"lookback": LOOKBACK}
 
 
 def draw_case(

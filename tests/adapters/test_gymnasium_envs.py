@@ -389,6 +389,11 @@ def test_what_cannot_be_an_environment_is_refused_when_it_is_made(changes, says)
             make(**changes)
 
 
+def test_several_accounts_are_not_one():
+    with pytest.raises(InputError, match=f"there are {NUMBER} accounts"):
+        MarketEnv(draw_case().accounts())
+
+
 def test_a_step_is_compiled_once_for_all_markets_parameters_and_episodes(monkeypatch):
     traced = jax.jit(chex.assert_max_traces(module._step.__wrapped__, n=1), static_argnames=("env", "lookback"))
     monkeypatch.setattr(module, "_step", traced)
