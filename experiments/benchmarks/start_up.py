@@ -1,6 +1,7 @@
 """`python train.py` from its start to the end of the first update, written to the log: cold and warm compilation cache.
 
-A process of its own each time, with a cache folder of its own; the default configuration, in chunks of one update.
+A process of its own each time, with a cache folder of its own; the default configuration, in chunks of one update; the validation and
+log of that update included. PyTorch, where it is installed, adds the 3 s in which TensorBoard's writer imports it.
 """
 
 from __future__ import annotations
