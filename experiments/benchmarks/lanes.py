@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from setting import ASSETS
+from setting import ASSETS, EPOCHS
 
 from cappuccino.assemble import load_market, training_of
 from cappuccino.bench.interface import Benchmark, Row, interleaved
@@ -34,7 +34,7 @@ WORDS = (
     "network.head=[64]",
     "env.clocks=16",
     "env.accounts=4",
-    "agent.epochs=4",
+    f"agent.epochs={EPOCHS}",
 )
 UPDATES = 2
 VALID = 64

@@ -1,6 +1,7 @@
-"""The one setting that PPO is measured at in every benchmark: clocks, accounts on each, epochs."""
+"""The one setting that PPO is measured at in every benchmark: clocks, accounts on each, epochs. Of those that `setting_chosen` tries
+it reaches an out-of-sample result first."""
 
-CLOCKS, ACCOUNTS, EPOCHS = 64, 16, 4
+CLOCKS, ACCOUNTS, EPOCHS = 64, 16, 1
 SHARED = (f"env.clocks={CLOCKS}", f"env.accounts={ACCOUNTS}", f"agent.epochs={EPOCHS}")
 INDEPENDENT = (
     f"env.clocks={CLOCKS * ACCOUNTS}",
