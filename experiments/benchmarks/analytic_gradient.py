@@ -26,7 +26,7 @@ def measure(small: bool) -> Iterator[Row]:
     ratios, ours, theirs, details = [], [], [], []
     for seed in range(SEEDS):
         jax.clear_caches()
-        usual = next(training((*PPO, *INDEPENDENT, *less, *(("agent.epochs=1",) if small else ())), seed=seed, every=updates))
+        usual = next(training((*PPO, *INDEPENDENT, *less), seed=seed, every=updates))
         jax.clear_caches()
         points = list(_until(usual.training, (*APG, *less), seed, most=EVERY if small else MOST))
         reached = points[-1].training >= usual.training

@@ -15,7 +15,7 @@ from setting import INDEPENDENT, SHARED
 from cappuccino.bench.interface import Benchmark, Row
 
 SEEDS, UPDATES = 5, 80
-LESS = ("data.bars=2500", "data.train_end=null", "data.valid_end=null", "agent.epochs=1")
+LESS = ("data.bars=2500", "data.train_end=null", "data.valid_end=null")
 
 
 def measure(small: bool) -> Iterator[Row]:

@@ -20,7 +20,7 @@ SEEDS, UPDATES, EVERY = 5, 80, 5
 
 def measure(small: bool) -> Iterator[Row]:
     seeds, updates, every = (5, 2, 1) if small else (SEEDS, UPDATES, EVERY)
-    less = ("data.bars=1500", "data.train_end=null", "data.valid_end=null", "agent.epochs=1") if small else ()
+    less = ("data.bars=1500", "data.train_end=null", "data.valid_end=null") if small else ()
     needed, details = [], []
     for seed in range(seeds):
         usual = _points((*PPO, *INDEPENDENT, *less), seed, updates, every)

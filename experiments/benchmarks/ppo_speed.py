@@ -20,7 +20,7 @@ from cappuccino.bench.interface import Benchmark, Row, interleaved
 from cappuccino.config.composition import compose
 from cappuccino.training.learner import train_chunk
 
-SMALL = ("env.clocks=8", "env.accounts=4", "training.rollout_steps=16", "env.episode_bars=16", "agent.epochs=1")
+SMALL = ("env.clocks=8", "env.accounts=4", "training.rollout_steps=16", "env.episode_bars=16")
 
 
 class Program(NamedTuple):
