@@ -94,7 +94,8 @@ class Report(NamedTuple):
 class LaneProgram:
     """The static side of a chunk. at_once: lanes that a device computes together; the others follow one another.
 
-    Which is faster on which device has not been measured yet.
+    Of small trainings on one device with two cores, sixteen at once were up to a third faster than one after another
+    (`experiments/benchmarks/lanes.py`); fastest was a device for each core. On a GPU nothing was measured.
     """
 
     learner: Learner
