@@ -16,9 +16,8 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 CACHE = str(ROOT / ".pytest_cache" / "jax")
 
 # For this process, and for those that tests start.
-os.environ["XLA_FLAGS"] = (
-    f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=1"  # as cappuccino.training.device
-)
+# The level of optimisation is that of `cappuccino.training.device`, which cannot be imported before the hook below.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=1"
 jax.config.update("jax_platforms", os.environ.setdefault("JAX_PLATFORMS", "cpu"))
 jax.config.update("jax_compilation_cache_dir", os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", CACHE))
 jax.config.update("jax_numpy_dtype_promotion", "strict")

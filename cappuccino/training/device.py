@@ -41,8 +41,8 @@ def select_device(name: str) -> str:
 
 
 def compile_quickly(name: str = "auto") -> None:
-    """Set XLA to LLVM's first level of optimisation where the device will be a CPU: programs compile in two thirds of the time
-    and run as fast (docs/design.md has the figures). A level that XLA_FLAGS names is left alone.
+    """Set XLA to LLVM's first level of optimisation where the device will be a CPU: programs compile in about two thirds of the
+    time and run about as fast (docs/design.md has the figures). A level that XLA_FLAGS names is left alone.
 
     Call it before anything has computed with JAX: XLA reads its flags once.
     """

@@ -94,7 +94,7 @@ class Report(NamedTuple):
 class LaneProgram:
     """The static side of a chunk. at_once: lanes that a device computes together; the others follow one another.
 
-    Of small trainings on one device with two cores, sixteen at once were up to a third faster than one after another
+    Of small trainings on one device with two cores, sixteen at once were a fifth to a half faster than one after another
     (`experiments/benchmarks/lanes.py`); fastest was a device for each core. On a GPU nothing was measured.
     """
 
