@@ -175,10 +175,10 @@ def replay(
 ) -> Record:
     """The paths of R accounts, a pure function of arrays: jit it with `rule` static, vmap it over arrays or markets.
 
-    Fee, half-spread and slippage are the same for all accounts, (), or one for each, (R,). Where rows[k] is not rows[k-1] + 1 an episode
-    begins: the accounts are opened anew with the capital, already in the initial weights. `rows` must not hold the last row
-    of a segment, so neighbouring rows always share a segment. Works in the dtype of market.close. Increments may have the
-    shape (), (A,) or (A, 1, ...).
+    Fee, half-spread and slippage are the same for all accounts, (), or one for each, (R,). Where rows[k] is not rows[k-1] + 1
+    an episode begins: the accounts are opened anew with the capital, already in the initial weights. `rows` must not hold the
+    last row of a segment, so neighbouring rows always share a segment. Works in the dtype of market.close. Increments may have
+    the shape (), (A,) or (A, 1, ...).
     """
     dtype = market.close.dtype
     costs = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), params.costs)
