@@ -22,7 +22,7 @@ def head(name: str, arguments: list[str]) -> str:
     """What was run, on what."""
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.rstrip()
 
     outputs = [f"{script.relative_to(ROOT).with_suffix('.txt')}" for script in PROOFS.glob("*.py")]
     changed = [path for line in git("status", "--porcelain").splitlines() if (path := line[3:].strip()) not in outputs]

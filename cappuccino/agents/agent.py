@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import optax
@@ -55,7 +56,12 @@ class StepMetrics(NamedTuple):
 
 @runtime_checkable
 class Agent(Protocol):
-    """A way to learn: hashable, free of arrays (changing it recompiles); its traced parameters come as an argument."""
+    """A way to learn: hashable, free of arrays (changing it recompiles); its traced parameters come as an argument.
+
+    compiler_options: what XLA is told when it compiles this agent's training, beside its flags.
+    """
+
+    compiler_options: ClassVar[Mapping[str, bool]]
 
     def check(self, env: Environment, steps: int) -> None:
         """Raises InputError where rollouts of `steps` steps in `env` do not suit this agent."""

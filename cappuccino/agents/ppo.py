@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -118,6 +119,8 @@ class PPO:
     minibatches have fewer places in the market. relative: take each account's advantage relative to the other accounts on its
     tick, which lived through the same market.
     """
+
+    compiler_options: ClassVar[Mapping[str, bool]] = {}
 
     epochs: int
     minibatches: int

@@ -142,3 +142,17 @@ def train_chunk(
 ) -> tuple[TrainState, UpdateMetrics]:
     """`updates_in_one` as one program. The state's buffers are donated."""
     return updates_in_one(learner, updates, state, frozen, market, starts, params)
+
+
+def compile_chunk(
+    learner: Learner,
+    updates: int,
+    state: TrainState,
+    frozen: nnx.State,
+    market: Market,
+    starts: Starts,
+    params: TrainParams,
+) -> jax.stages.Compiled:
+    """`train_chunk` compiled for these shapes with the agent's compiler options; call it with the last five arguments."""
+    lowered = train_chunk.lower(state, frozen, market, starts, params, learner=learner, updates=updates)
+    return lowered.compile(compiler_options=dict(learner.agent.compiler_options))

@@ -18,7 +18,7 @@ from cappuccino.env import Starts
 from cappuccino.errors import InputError
 from cappuccino.market import Market
 from cappuccino.training.checkpoints import Checkpoints, unflatten
-from cappuccino.training.learner import Learner, TrainParams, TrainState, UpdateMetrics, train_chunk
+from cappuccino.training.learner import Learner, TrainParams, TrainState, UpdateMetrics, compile_chunk
 from cappuccino.training.metrics_log import MetricsLog
 
 Validate = Callable[[nnx.State], Mapping[str, float]]
@@ -76,7 +76,7 @@ def train(
     """
     done = first = int(state.update)
     begun = time.perf_counter()
-    compiled = train_chunk.lower(state, frozen, market, starts, params, learner=learner, updates=schedule.chunk).compile()
+    compiled = compile_chunk(learner, schedule.chunk, state, frozen, market, starts, params)
     compile_seconds = time.perf_counter() - begun
 
     begun = time.perf_counter()

@@ -19,7 +19,7 @@ from cappuccino.config.composition import compose
 from cappuccino.config.roots import TrainConfig
 from cappuccino.evaluation.backtest import backtest_span, policy_strategy
 from cappuccino.evaluation.splits import Span
-from cappuccino.training.learner import train_chunk
+from cappuccino.training.learner import compile_chunk
 
 SETTING = (
     "network=mlp",
@@ -59,8 +59,10 @@ def training(
 
     begun = time.perf_counter()
     seconds, update = 0.0, 0
+    given = (frozen, data.market, starts, params)
+    chunk = compile_chunk(learner, every, state, *given)
     while True:
-        state, _ = train_chunk(state, frozen, data.market, starts, params, learner=learner, updates=every)
+        state, _ = chunk(state, *given)
         jax.block_until_ready(state)
         seconds += time.perf_counter() - begun
         update += every

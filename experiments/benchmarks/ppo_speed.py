@@ -18,7 +18,7 @@ from setting import ASSETS, INDEPENDENT, SHARED
 from cappuccino.assemble import load_market, training_of
 from cappuccino.bench.interface import Benchmark, Row, interleaved
 from cappuccino.config.composition import compose
-from cappuccino.training.learner import train_chunk
+from cappuccino.training.learner import compile_chunk
 
 SMALL = ("env.clocks=8", "env.accounts=4", "training.rollout_steps=16", "env.episode_bars=16")
 
@@ -37,7 +37,7 @@ def program(lookback: int, *overrides: str, bars: int = 6000) -> Program:
     training = training_of(config, load_market(config.data, tuple(config.features.names), lookback))
     learner, given = training.learner, (training.frozen, training.data.market, training.starts, training.params)
     holder = [training.begin()]
-    compiled = train_chunk.lower(holder[0], *given, learner=learner, updates=1).compile()
+    compiled = compile_chunk(learner, 1, holder[0], *given)
 
     def run() -> None:
         holder[0], metrics = compiled(holder[0], *given)

@@ -14,6 +14,7 @@ from training_cases import Case, arrays_of, case, flat_score, train_in
 from cappuccino.errors import InputError
 from cappuccino.training import loop
 from cappuccino.training.checkpoints import Checkpoints, digest
+from cappuccino.training.learner import compile_chunk
 from cappuccino.training.metrics_log import read_rows
 
 
@@ -96,19 +97,16 @@ def test_weights_that_the_last_step_broke_are_not_saved(tmp_path, monkeypatch):
     """Metrics are of before the step, and a policy of NaN plans no orders: its backtest is finite."""
     small = case()
 
-    class Broken:
-        def lower(self, *_, **__):
-            return self
+    def broken(*arguments):
+        chunk = compile_chunk(*arguments)
 
-        def compile(self):
-            return self
-
-        def __call__(self, state, frozen, market, starts, params):
-            new, metrics = real(state, frozen, market, starts, params, learner=small.learner, updates=1)
+        def run(*given):
+            new, metrics = chunk(*given)
             return new._replace(weights=jax.tree.map(lambda leaf: leaf * jnp.nan, new.weights)), metrics
 
-    real = loop.train_chunk
-    monkeypatch.setattr(loop, "train_chunk", Broken())
+        return run
+
+    monkeypatch.setattr(loop, "compile_chunk", broken)
     with pytest.raises(InputError, match="the training diverged: a weight of the policy is not finite after update 1"):
         train_in(tmp_path, small, validate=lambda _: {"score": 0.0})
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
