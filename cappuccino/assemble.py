@@ -15,17 +15,20 @@ from cappuccino.agents.apg import APG, APGParams
 from cappuccino.agents.networks import NetworkShape, Policy
 from cappuccino.agents.optimisation import OptimiserParams
 from cappuccino.agents.ppo import PPO, PPOParams
+from cappuccino.bars.table import BarTable
 from cappuccino.config.costs import CostsConfig
 from cappuccino.config.data import DataConfig
 from cappuccino.config.roots import TrainConfig
 from cappuccino.config.training import APGConfig, EnvConfig, NetworkConfig, PPOConfig
 from cappuccino.env import Costs, Environment, EnvParams, RewardWeights, Starts, starts_at
+from cappuccino.evaluation.backtest import span_rows
 from cappuccino.evaluation.splits import Holdout, holdout
 from cappuccino.features.normaliser import Normaliser, fit_normaliser
 from cappuccino.features.registry import FeatureSet
 from cappuccino.market import Market, MarketSpec, build_market
 from cappuccino.plan import OrderRules
 from cappuccino.sources import load_bars
+from cappuccino.training.lanes import Lane
 from cappuccino.training.learner import Learner, TrainParams, TrainState
 from cappuccino.training.loop import Schedule
 from cappuccino.training.run import fresh_policy
@@ -41,7 +44,12 @@ class Data(NamedTuple):
 
 def load_market(data: DataConfig, features: tuple[str, ...], lookback: int) -> Data:
     """The market table of a `data` group with the given features, split by its dates."""
-    market, spec = build_market(load_bars(data), FeatureSet(features))
+    return market_of(load_bars(data), data, features, lookback)
+
+
+def market_of(bars: BarTable, data: DataConfig, features: tuple[str, ...], lookback: int) -> Data:
+    """As `load_market`, of bars that are there already."""
+    market, spec = build_market(bars, FeatureSet(features))
     return Data(market, spec, holdout(spec, data.train_end, data.valid_end, lookback))
 
 
@@ -66,13 +74,21 @@ def environment(env: EnvConfig) -> Environment:
     return Environment(clocks=env.clocks, accounts=env.accounts, episode_bars=env.episode_bars, reward=env.reward.name)
 
 
-def env_params(costs: CostsConfig, env: EnvConfig, assets: tuple[str, ...]) -> EnvParams:
-    """Traced parameters of the environment, float32; increments have the shape (A, 1, 1) of accounts on clocks."""
+def env_params(costs: CostsConfig, env: EnvConfig, assets: tuple[str, ...], cost_factor: float = 1) -> EnvParams:
+    """Traced parameters of the environment, float32; increments have the shape (A, 1, 1) of accounts on clocks.
+
+    cost_factor: on fee, half-spread and slippage.
+    """
     increments = jnp.asarray(costs.increments_of(assets), jnp.float32)[:, None, None]
     rules = OrderRules(jnp.float32(costs.min_notional), increments, jnp.float32(costs.buying_power_margin))
     reward = env.reward
     return EnvParams(
-        costs=Costs(jnp.float32(costs.taker_fee), jnp.float32(costs.half_spread), jnp.float32(costs.slippage), rules),
+        costs=Costs(
+            taker_fee=jnp.float32(cost_factor * costs.taker_fee),
+            half_spread=jnp.float32(cost_factor * costs.half_spread),
+            slippage=jnp.float32(cost_factor * costs.slippage),
+            rules=rules,
+        ),
         reward=RewardWeights(
             scale=jnp.float32(reward.scale),
             turnover=jnp.float32(reward.turnover),
@@ -94,7 +110,7 @@ def train_params(config: TrainConfig, assets: tuple[str, ...], updates: int) -> 
         updates=jnp.float32(updates),
         max_gradient_norm=jnp.float32(agent.max_gradient_norm),
     )
-    env = env_params(config.costs, config.env, assets)
+    env = env_params(config.costs, config.env, assets, config.training.cost_factor)
     if isinstance(agent, APGConfig):
         return TrainParams(env, APGParams(optimiser))
     assert isinstance(agent, PPOConfig)
@@ -123,7 +139,7 @@ def agent_of(config: TrainConfig) -> Agent:
 
 
 class Training(NamedTuple):
-    """What a training begins with, on the training span of its data."""
+    """What a training begins with, on the training span of its data. judged: the environment that validation is under."""
 
     data: Data
     learner: Learner
@@ -131,6 +147,7 @@ class Training(NamedTuple):
     frozen: nnx.State
     starts: Starts
     params: TrainParams
+    judged: EnvParams
     schedule: Schedule
     seed: int
 
@@ -146,6 +163,20 @@ class Training(NamedTuple):
         """The policy with these parameters; with `self.weights` the untrained one."""
         return self.learner.policy(weights, self.frozen)
 
+    def lane(self) -> Lane:
+        """The training as one of many side by side, validated on the validation span; it trains its schedule to the end."""
+        rows = span_rows(self.data.spec, self.data.spans.valid, self.policy(self.weights).shape.lookback)
+        return Lane(
+            weights=self.weights,
+            frozen=self.frozen,
+            starts=self.starts,
+            params=self.params,
+            valid=starts_at(rows),
+            judged=self.judged,
+            patience=jnp.int32(self.schedule.updates),
+            key=self.key,
+        )
+
 
 def training_of(config: TrainConfig, data: Data) -> Training:
     """The training of a configuration whose `data` group `data` is."""
@@ -156,4 +187,5 @@ def training_of(config: TrainConfig, data: Data) -> Training:
     starts = starts_at(data.spec.start_rows(train.start, train.stop, lookback, config.env.episode_bars))
     schedule = Schedule.covering(config.training.env_steps, learner.env_steps_per_update, config.training.updates_per_chunk)
     params = train_params(config, data.spec.assets, schedule.updates)
-    return Training(data, learner, weights, frozen, starts, params, schedule, config.seed)
+    judged = env_params(config.costs, config.env, data.spec.assets)
+    return Training(data, learner, weights, frozen, starts, params, judged, schedule, config.seed)

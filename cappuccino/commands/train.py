@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from flax import nnx
@@ -25,7 +26,12 @@ def run(config: TrainConfig) -> None:
     """Train, choose the checkpoint that is best on the validation span, and report on that span."""
     console = Console()
     with compile_report() as compiled:
-        _train(config, console)
+        if config.best is not None:
+            from cappuccino.sweep.best import train_best
+
+            train_best(config, console)
+        else:
+            _train(config, console)
     console.print(f"compiled    {compiled}")
 
 
@@ -38,11 +44,7 @@ def _train(config: TrainConfig, console: Console) -> None:
     state = training.begin()
 
     folder = Run.create(config)
-    identity = {
-        "market fingerprint": data.spec.fingerprint,
-        "configuration hash": config_hash(config),
-        "assets": list(data.spec.assets),
-    }
+    identity = identity_of(config, data)
     console.print(
         f"run         {folder.folder}: {schedule.updates} updates of {per_update:,} env steps, "
         f"{schedule.updates * per_update:,} in all, in chunks of {schedule.chunk}"
@@ -70,15 +72,29 @@ def _train(config: TrainConfig, console: Console) -> None:
         f"trained     {outcome.env_steps:,} env steps; {outcome.env_steps_per_second:,.0f}/s over {outcome.train_seconds:.1f} s "
         f"after {outcome.compile_seconds:.1f} s of compilation"
     )
-    best = folder.best()
+    assess_best(folder, training, console)
+
+
+def identity_of(config: TrainConfig, data: Data) -> dict[str, Any]:
+    """What a checkpoint says that it was trained with, and must find again to be resumed."""
+    return {
+        "market fingerprint": data.spec.fingerprint,
+        "configuration hash": config_hash(config),
+        "assets": list(data.spec.assets),
+    }
+
+
+def assess_best(run: Run, training: Training, console: Console) -> None:
+    """Report on the validation span with the best checkpoint of a run, and say that this flatters it."""
+    config, data, best = run.config, training.data, run.best()
     notes = (
-        f"The agent is checkpoint {best.update} of {schedule.updates}, the best on this span: its figures here flatter it. "
-        f"For bars that no choice was made on: cappuccino backtest run={folder.folder} span=test",
+        f"The agent is checkpoint {best.update} of {training.schedule.updates}, the best on this span: its figures here flatter "
+        f"it. For bars that no choice was made on: cappuccino backtest run={run.folder} span=test",
     )
     assess(
-        folder,
+        run,
         data,
-        folder.policy(best, network_shape(config.network, data.spec)),
+        run.policy(best, network_shape(config.network, data.spec)),
         training.policy(training.weights),
         data.spans.valid,
         config.costs,
@@ -107,7 +123,7 @@ def validator(training: Training, lookback: int) -> Validate:
 
     def validate(weights: nnx.State) -> Mapping[str, float]:
         strategy = policy_strategy(training.policy(weights), lookback)
-        path = backtest_span(strategy, data.market, data.spec, data.spans.valid, lookback, training.params.env)
+        path = backtest_span(strategy, data.market, data.spec, data.spans.valid, lookback, training.judged)
         figures = measure(path, None)
         growth = np.log1p(path.returns)
         score = lower_bound(growth, np.ones_like(growth), xp=np)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from cappuccino.config import costs, data, roots, trading, training
+from cappuccino.config import costs, data, roots, sweep, trading, training
 from cappuccino.config.roots import TrainConfig
 from cappuccino.errors import InputError
 
@@ -23,6 +23,7 @@ SCHEMAS: dict[str, dict[str, type[Any]]] = {
     "network": {"network": training.NetworkConfig},
     "agent": {"ppo": training.PPOConfig, "apg": training.APGConfig},
     "training": {"training": training.TrainingConfig},
+    "hydra/sweeper": {"optuna": sweep.SweeperConfig},
     "broker": {"local": trading.LocalBrokerConfig, "alpaca": trading.AlpacaBrokerConfig},
 }
 """The typed schema `<name>_schema` of each group, on which the group's YAML files build: what it lacks, they cannot have."""
@@ -172,13 +173,21 @@ def load_train_config(path: pathlib.Path) -> TrainConfig:
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        loaded = OmegaConf.load(path)
-        schema = OmegaConf.structured(roots.TrainConfig)
-        schema.data = OmegaConf.structured(SCHEMAS["data"][loaded.data.source])
-        schema.agent = OmegaConf.structured(SCHEMAS["agent"][loaded.agent.name])
-        return to_config(OmegaConf.merge(schema, loaded))
+        return train_config_of(OmegaConf.load(path))
     except (OmegaConfBaseException, yaml.YAMLError, KeyError, AttributeError) as error:
         raise InputError(f"{path} is not the configuration of a run: {_one_line(str(error))}") from error
+
+
+def train_config_of(values: Any) -> TrainConfig:
+    """The configuration of a training from a mapping of all its values. Raises what OmegaConf does, KeyError and AttributeError
+    where it is not one."""
+    from omegaconf import OmegaConf
+
+    loaded = OmegaConf.create(values)
+    schema = OmegaConf.structured(roots.TrainConfig)
+    schema.data = OmegaConf.structured(SCHEMAS["data"][loaded.data.source])
+    schema.agent = OmegaConf.structured(SCHEMAS["agent"][loaded.agent.name])
+    return to_config(OmegaConf.merge(schema, loaded))
 
 
 def data_from(values: Mapping[str, Any]) -> data.DataConfig:

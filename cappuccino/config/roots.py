@@ -32,6 +32,7 @@ class TrainConfig:
     runs_dir: str
     name: str
     resume: bool
+    best: str | None
 
     def __post_init__(self) -> None:
         check_choice("device", self.device, DEVICES)

@@ -136,7 +136,8 @@ class TrainingConfig:
     env_steps: int
     rollout_steps: int
     updates_per_chunk: int
+    cost_factor: float
 
     def __post_init__(self) -> None:
         count = "[1, inf)"
-        check_ranges("training", self, env_steps=count, rollout_steps=count, updates_per_chunk=count)
+        check_ranges("training", self, env_steps=count, rollout_steps=count, updates_per_chunk=count, cost_factor="[0, inf)")

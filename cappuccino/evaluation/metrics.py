@@ -69,6 +69,20 @@ def lower_bound(growth: Any, counted: Any, *, xp: Any) -> Any:
     return mean - SCORE_ERRORS * deviation / xp.sqrt(number)
 
 
+def ratio(growth: Any, counted: Any, *, xp: Any) -> Any:
+    """Mean over standard deviation of the entries of `growth` that count; 0 where they do not vary. Arguments as `lower_bound`."""
+    number = xp.sum(counted)
+    mean = xp.sum(growth * counted) / number
+    deviation = xp.sqrt(xp.sum((growth - mean) ** 2 * counted) / number)
+    return xp.where(deviation > 0, mean / xp.where(deviation > 0, deviation, 1), 0)
+
+
+def ratio_lower_bound(growth: Any, counted: Any, *, xp: Any) -> Any:
+    """`ratio` less SCORE_ERRORS of its standard errors, sqrt((1 + ratio^2 / 2) / N) (Lo 2002, independent returns)."""
+    found = ratio(growth, counted, xp=xp)
+    return found - SCORE_ERRORS * xp.sqrt((1 + found**2 / 2) / xp.sum(counted))
+
+
 def bars_a_year(bar_seconds: int) -> float:
     """Bars of this length in a year of 365 days: 8,760 for an hour."""
     return YEAR_SECONDS / bar_seconds

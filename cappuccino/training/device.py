@@ -11,10 +11,11 @@ from cappuccino.errors import InputError
 LEVEL_FLAG = "--xla_backend_optimization_level"
 
 
-def select_device(name: str) -> str:
+def select_device(name: str, cpu_devices: int = 1) -> str:
     """Set JAX up for `auto`, `cpu` or `cuda` and return the device's name, like "cpu (2 cores)" or "NVIDIA H100".
 
-    Call it before anything has computed with JAX. `auto` takes what JAX finds. Compiled programs are kept on disk, in
+    Call it before anything has computed with JAX. `auto` takes what JAX finds. cpu_devices: how many JAX makes of a CPU's cores,
+    where it computes on a CPU; each training's own computations still use them all. Compiled programs are kept on disk, in
     JAX_COMPILATION_CACHE_DIR if that is set and in the user's cache folder otherwise. Raises InputError where CUDA is asked for
     and JAX finds none.
     """
@@ -28,6 +29,7 @@ def select_device(name: str) -> str:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     if name != "auto":
         jax.config.update("jax_platforms", name)
+    jax.config.update("jax_num_cpu_devices", cpu_devices)
     try:
         device = jax.devices()[0]
     except (RuntimeError, AssertionError) as error:  # the latter where JAX knows no backend of that name

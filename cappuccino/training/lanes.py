@@ -16,14 +16,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from cappuccino.env import Starts
+from cappuccino.env import EnvParams, Starts
 from cappuccino.errors import InputError
 from cappuccino.evaluation.backtest import PolicyRule, Record, episode_begins, replay_one
-from cappuccino.evaluation.metrics import lower_bound
+from cappuccino.evaluation.metrics import lower_bound, ratio, ratio_lower_bound
 from cappuccino.market import Market
 from cappuccino.mesh import AXIS
 from cappuccino.training.learner import Learner, TrainParams, TrainState, UpdateMetrics, updates_in_one
@@ -36,8 +37,8 @@ class Lane(NamedTuple):
     """What one training is given.
 
     weights: fresh parameters; frozen: normaliser and band. starts: rows at which its episodes begin. valid: rows, in order, that
-    its policy is validated on after every chunk (as `starts`, filled up to a common length). patience: chunks without a better
-    score after which it stops.
+    its policy is validated on after every chunk (as `starts`, filled up to a common length), in the environment `judged`.
+    patience: chunks without a better score after which it stops.
     """
 
     weights: nnx.State
@@ -45,6 +46,7 @@ class Lane(NamedTuple):
     starts: Starts
     params: TrainParams
     valid: Starts
+    judged: EnvParams
     patience: Int[Array, ""]
     key: PRNGKeyArray
 
@@ -65,6 +67,7 @@ class Lanes(NamedTuple):
     starts: Starts
     params: TrainParams
     valid: Starts
+    judged: EnvParams
     patience: Int[Array, ""]
     best: Best
     status: Int[Array, ""]
@@ -75,11 +78,16 @@ class Validation(NamedTuple):
     """Of the deterministic policy on a lane's validation rows, after costs; per bar.
 
     score: `cappuccino.evaluation.metrics.lower_bound` of log growth: what stops a lane and chooses its best.
+    active_ratio: `ratio_lower_bound` of log growth less that of equal weights held without costs.
+    sharpe: mean of log growth over its standard deviation, 0 without variation. exposure: mean share of equity in assets.
     """
 
     score: Float[Array, ""]
+    active_ratio: Float[Array, ""]
+    sharpe: Float[Array, ""]
     mean_log_growth: Float[Array, ""]
     turnover: Float[Array, ""]
+    exposure: Float[Array, ""]
 
 
 class Report(NamedTuple):
@@ -112,6 +120,7 @@ def begin(learner: Learner, lane: Lane, market: Market) -> Lanes:
         starts=lane.starts,
         params=lane.params,
         valid=lane.valid,
+        judged=lane.judged,
         patience=lane.patience,
         best=Best(lane.weights, jnp.full_like(lane.params.env.capital, -jnp.inf), jnp.int32(0)),
         status=jnp.int32(RUNNING),
@@ -142,6 +151,29 @@ def refill(lanes: Lanes, index: Int[Array, ""], lane: Lane, market: Market, *, l
     """Begin another training in lane `index`; the others are untouched."""
     fresh = begin(learner, lane, market)
     return jax.tree.map(lambda whole, one: whole.at[index].set(one), lanes, fresh)
+
+
+def idle_lanes(learner: Learner, lane: Lane, number: int, market: Market, mesh: Mesh) -> Lanes:
+    """`number` stopped lanes for trainings of the shapes of `lane`, divided over the devices, to be filled with `refill`.
+
+    Raises InputError where they do not divide.
+    """
+    check_divides(number, mesh)
+    like = jax.eval_shape(functools.partial(begin, learner), lane, market)
+
+    def zeros(leaf: jax.ShapeDtypeStruct) -> Array | np.ndarray:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jnp.broadcast_to(lane.key, (number,))
+        return np.zeros((number, *leaf.shape), leaf.dtype)
+
+    lanes = jax.tree.map(zeros, like)._replace(status=np.full(number, STOPPED, np.int32))
+    return jax.device_put(lanes, NamedSharding(mesh, PartitionSpec(AXIS)))
+
+
+@functools.partial(jax.jit, donate_argnames="lanes")
+def stop(lanes: Lanes, index: Int[Array, ""]) -> Lanes:
+    """Let lane `index` idle from now on."""
+    return lanes._replace(status=lanes.status.at[index].set(STOPPED))
 
 
 @functools.partial(jax.jit, static_argnames=("program", "mesh"), donate_argnames="lanes")
@@ -204,16 +236,27 @@ def validate(learner: Learner, weights: nnx.State, lane: Lanes, market: Market) 
     graph, arrays = nnx.split(policy)
     rows = lane.valid.rows
     cash = jnp.zeros(market.close.shape[1], market.close.dtype)
-    record = replay_one(PolicyRule(graph, policy.shape.lookback), arrays, market, rows, lane.params.env, cash)
-    return _figures(record, rows, lane.valid.number, lane.params.env.capital)
+    record = replay_one(PolicyRule(graph, policy.shape.lookback), arrays, market, rows, lane.judged, cash)
+    equal = jnp.log(jnp.mean(market.close[rows + 1] / market.close[rows], axis=-1))
+    return _figures(record, rows, lane.valid.number, lane.judged.capital, equal)
 
 
-def _figures(record: Record, rows: Int[Array, "V"], number: Int[Array, ""], capital: Float[Array, ""]) -> Validation:
+def _figures(
+    record: Record, rows: Int[Array, "V"], number: Int[Array, ""], capital: Float[Array, ""], equal: Float[Array, "V"]
+) -> Validation:
+    """`equal`: log growth of equal weights by row."""
     before = jnp.where(episode_begins(rows), capital, jnp.concatenate([capital[None], record.equity[:-1]]))
     counted = (jnp.arange(len(rows)) < number).astype(record.equity.dtype)
     growth = jnp.log(record.equity / before)
+
+    def mean(values: Float[Array, "V"]) -> Float[Array, ""]:
+        return jnp.sum(values * counted) / jnp.sum(counted)
+
     return Validation(
         score=lower_bound(growth, counted, xp=jnp),
-        mean_log_growth=jnp.sum(growth * counted) / jnp.sum(counted),
-        turnover=jnp.sum(record.notional / before * counted) / jnp.sum(counted),
+        active_ratio=ratio_lower_bound(growth - equal, counted, xp=jnp),
+        sharpe=ratio(growth, counted, xp=jnp),
+        mean_log_growth=mean(growth),
+        turnover=mean(record.notional / before),
+        exposure=mean(jnp.sum(record.weights, axis=1)),
     )

@@ -85,7 +85,7 @@ def train(
         while done < schedule.updates:
             state, metrics = compiled(state, frozen, market, starts, params)
             done += schedule.chunk
-            rows = _rows(jax.device_get(metrics), done - schedule.chunk, learner.env_steps_per_update)
+            rows = rows_of(jax.device_get(metrics), done - schedule.chunk, learner.env_steps_per_update)
             _check_finite(rows)
             _check_weights(state.weights, done)
             figures = validate(state.weights)
@@ -129,7 +129,7 @@ def saved_tree(state: TrainState, frozen: nnx.State) -> dict[str, Any]:
     return {"policy": {"weights": progress.pop("weights"), "frozen": frozen}, "progress": progress}
 
 
-def _rows(metrics: UpdateMetrics, before: int, env_steps: int) -> list[dict[str, float]]:
+def rows_of(metrics: UpdateMetrics, before: int, env_steps: int) -> list[dict[str, float]]:
     """One row per update, metrics named by their path."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(metrics)
     columns: dict[str, np.ndarray] = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}

@@ -27,14 +27,18 @@ from cappuccino.errors import InputError
 from cappuccino.features.normaliser import Normaliser
 from cappuccino.training.checkpoints import Checkpoints, Restored, unflatten
 
-_WHERE = ("name", "runs_dir", "resume", "device")
+_WHERE = ("name", "runs_dir", "resume", "device", "best")
 """What of a configuration says where a run lies and runs, not what it is."""
 
 
 def config_hash(config: TrainConfig) -> str:
     """SHA-256, in hexadecimal, of everything in a configuration that decides a training's result."""
-    content = {name: value for name, value in dataclasses.asdict(config).items() if name not in _WHERE}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(configuration_of(config), sort_keys=True).encode()).hexdigest()
+
+
+def configuration_of(config: TrainConfig) -> dict[str, Any]:
+    """Everything in a configuration that decides a training's result, as plain values."""
+    return {name: value for name, value in dataclasses.asdict(config).items() if name not in _WHERE}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -66,13 +66,14 @@ def main(argv: list[str]) -> int:
         learner,
         [
             Lane(
-                training.weights,
-                training.frozen,
-                training.starts,
-                training.params,
-                valid,
-                jnp.int32(updates),
-                training.key,
+                weights=training.weights,
+                frozen=training.frozen,
+                starts=training.starts,
+                params=training.params,
+                valid=valid,
+                judged=training.judged,
+                patience=jnp.int32(updates),
+                key=training.key,
             )
             for training in trainings
         ],

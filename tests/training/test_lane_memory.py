@@ -24,7 +24,8 @@ from cappuccino.training.lanes import Lane, LaneProgram
 def lane() -> Lane:
     small = case()
     valid = span_rows(small.data.spec, small.data.spans.valid, small.config.network.lookback)
-    return Lane(small.weights, small.frozen, small.starts, small.params, starts_at(valid), jnp.int32(9), jax.random.key(0))
+    rows, patience = starts_at(valid), jnp.int32(9)
+    return Lane(small.weights, small.frozen, small.starts, small.params, rows, small.params.env, patience, jax.random.key(0))
 
 
 def test_the_line_through_two_and_three_batches_foretells_eight():

@@ -65,6 +65,7 @@ def lane(number: int, *overrides: str, dtype: Any = jnp.float32, patience: int =
         starts=starts_at(fold, len(rows)),
         params=cast(params, dtype),
         valid=starts_at(valid[: len(valid) - number % 2], len(valid)),
+        judged=cast(params.env, dtype),
         patience=jnp.int32(patience),
         key=jax.random.key(number),
     )

@@ -1,0 +1,1 @@
+"""Searching the configuration: studies, trials as lanes of one program, and what came of them."""

@@ -1,0 +1,205 @@
+"""`cappuccino train -m`: a search where a space is given, otherwise every combination of the lists."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.utils import configure_log
+from hydra.types import RunMode
+from hydra.utils import get_method, instantiate
+from omegaconf import DictConfig, OmegaConf, flag_override
+from rich.console import Console
+
+from cappuccino.config.composition import to_config
+from cappuccino.config.roots import TrainConfig
+from cappuccino.config.sweep import SweeperConfig
+from cappuccino.errors import InputError
+from cappuccino.sweep.engine import Markets
+from cappuccino.sweep.grid import train_grid
+from cappuccino.sweep.outcome import conclude
+from cappuccino.sweep.search import Search
+from cappuccino.sweep.space import Space, check_sampler, grid_points, is_search, jobs, read_space, suggest
+from cappuccino.sweep.study import Identity, open_study
+from cappuccino.training.device import select_device
+from cappuccino.training.run import configuration_of
+
+DEFAULT_SWEEP = "ppo"
+MOST_CPU_DEVICES = 8
+"""Devices that a search makes of a CPU's cores where the number of lanes is left to it: more would ask for many trials at once."""
+
+_FIXED = ("data", "device", "name", "runs_dir", "resume", "best", "experiment", "sweep", "training.updates_per_chunk")
+"""What cannot be searched: what trials are compared on, where they lie, and how often they are judged."""
+
+_PRUNERS = {
+    "median": optuna.pruners.MedianPruner,
+    "asha": functools.partial(optuna.pruners.SuccessiveHalvingPruner, min_resource=1, reduction_factor=2),
+    "none": optuna.pruners.NopPruner,
+}
+
+
+def multirun(config: DictConfig, loader: ConfigLoader, arguments: Sequence[str]) -> None:
+    """What the command line's overrides (`arguments`) ask for, composed as `config`. Raises InputError before anything trains."""
+    configure_log(config.hydra.job_logging, config.hydra.verbose)
+    console = Console()
+    if not any(_sweeps(word) for word in arguments) and not config.hydra.sweeper.params:
+        arguments = [*arguments, f"sweep={DEFAULT_SWEEP}"]
+        config = loader.load_configuration(
+            config_name=config.hydra.job.config_name,
+            overrides=[*config.hydra.overrides.hydra, *arguments],
+            run_mode=RunMode.MULTIRUN,
+        )
+    settings: Any = OmegaConf.to_object(config.hydra.sweeper)
+    assert isinstance(settings, SweeperConfig)
+    settings.check()
+    lanes = None if settings.lanes == "auto" else settings.lanes
+    searching = is_search(settings.params or {}, arguments, settings.custom_search_space)
+    _say_clash(console)
+    console.print(f"device      {select_device(config.device, _cpu_devices(lanes))}")
+    if searching:
+        _search(config, loader, settings, arguments, console)
+    else:
+        configs = [_compose(config, loader, job, f"{config.name}/{number}") for number, job in enumerate(jobs(arguments))]
+        train_grid(configs, lanes, console)
+
+
+def _search(
+    config: DictConfig, loader: ConfigLoader, settings: SweeperConfig, arguments: Sequence[str], console: Console
+) -> None:
+    space = read_space(settings.params or {}, arguments)
+    _check_searchable(space)
+    base = _compose(config, loader, space.fixed, "search")
+    _check_ends(space, functools.partial(_compose, config, loader))
+    extend = get_method(settings.custom_search_space) if settings.custom_search_space else None
+    sampler, points = _sampler(settings, space)
+    markets = Markets()
+    identity = Identity(
+        data=markets.bars(base.data).fingerprint(),
+        configuration={**_without(configuration_of(base), space.dimensions), "seeds": settings.seeds},
+        space={name: optuna.distributions.distribution_to_json(one) for name, one in space.dimensions.items()},
+        objective=settings.objective,
+    )
+    name = settings.study_name or f"{config.hydra.runtime.choices.get('sweep') or 'search'}-{_short_hash(identity)}"
+    storage = settings.storage or f"sqlite:///{config.runs_dir}/studies.db"
+    shared = open_study(
+        name,
+        storage,
+        sampler=sampler,
+        pruner=_PRUNERS[settings.pruner](),
+        direction=settings.direction,
+        identity=identity,
+        n_trials=settings.n_trials,
+        lease_seconds=settings.lease,
+        points=points,
+    )
+    folder = pathlib.Path(config.runs_dir) / name
+    if shared.counted() == 0 and folder.exists() and any(path.name.isdecimal() for path in folder.iterdir()):
+        raise InputError(f"{folder} holds the trials of another study; choose another hydra.sweeper.study_name")
+    console.print(
+        f"study       {name} in {storage}: {shared.counted()} of {shared.n_trials} trials begun or ended; "
+        f"{len(space.dimensions)} parameters, objective {settings.objective}"
+    )
+    Search(
+        settings,
+        shared,
+        lambda trial: suggest(space, trial, extend, config),
+        functools.partial(_compose, config, loader),
+        markets,
+        name,
+        console,
+    ).run()
+    conclude(shared, settings, folder, console)
+
+
+def _sweeps(word: str) -> bool:
+    return word.startswith("sweep=") or read_space({}, [word]).dimensions != {}
+
+
+def _compose(config: DictConfig, loader: ConfigLoader, overrides: Sequence[str], name: str) -> TrainConfig:
+    composed = copy.deepcopy(loader.load_sweep_config(config, list(overrides)))
+    with flag_override(composed, ["readonly", "struct"], [False, False]):
+        del composed["hydra"]
+        composed.name = name
+    return to_config(composed)
+
+
+def _check_searchable(space: Space) -> None:
+    for name in space.dimensions:
+        if name == "seed":
+            raise InputError("seed cannot be searched; hydra.sweeper.seeds=3 trains every trial with three seeds")
+        fixed = next((key for key in _FIXED if name == key or name.startswith(f"{key}.")), None)
+        if fixed is not None:
+            raise InputError(f"{name} cannot be searched: all trials of a study have the same {fixed}")
+
+
+def _check_ends(space: Space, compose: Any) -> None:
+    """Compose every dimension's ends and choices, the others at their first: what a trial may get must be a configuration."""
+    ends = {name: _ends(one) for name, one in space.dimensions.items()}
+    first = {name: values[0] for name, values in ends.items()}
+    for name, values in ends.items():
+        for value in values:
+            trial = optuna.trial.FixedTrial(first | {name: value})
+            compose(suggest(space, trial, None, None), "search")
+
+
+def _ends(distribution: optuna.distributions.BaseDistribution) -> tuple[Any, ...]:
+    if isinstance(distribution, optuna.distributions.CategoricalDistribution):
+        return distribution.choices
+    assert isinstance(distribution, optuna.distributions.FloatDistribution | optuna.distributions.IntDistribution)
+    return distribution.low, distribution.high
+
+
+def _sampler(settings: SweeperConfig, space: Space) -> tuple[optuna.samplers.BaseSampler, Sequence[Mapping[str, Any]] | None]:
+    """The sampler, and for a grid its points, which are handed out one by one."""
+    try:
+        sampler = instantiate(settings.sampler)
+    except ImportError as error:
+        name = settings.sampler["_target_"]
+        raise InputError(f"the sampler {name} needs a package: {error}; pip install 'cappuccino[cmaes]'") from error
+    if isinstance(sampler, functools.partial):
+        return optuna.samplers.RandomSampler(), grid_points(space)
+    check_sampler(sampler, space)
+    return sampler, None
+
+
+def _without(configuration: dict[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without what is searched."""
+    left = copy.deepcopy(configuration)
+    for name in names:
+        *parents, last = name.lstrip("+").split(".")
+        node = left
+        for parent in parents:
+            node = node.get(parent, {})
+        node.pop(last, None)
+    return left
+
+
+def _short_hash(identity: Identity) -> str:
+    content = json.dumps(dataclasses.asdict(identity), sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+
+def _cpu_devices(lanes: int | None) -> int:
+    """As many devices as there are cores, so that each trains lanes of its own; a divisor of `lanes` where that is given."""
+    cores = os.cpu_count() or 1
+    most = min(cores, MOST_CPU_DEVICES) if lanes is None else min(cores, lanes)
+    return most if lanes is None else next(number for number in range(most, 0, -1) if lanes % number == 0)
+
+
+def _say_clash(console: Console) -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("hydra_plugins.hydra_optuna_sweeper") is not None:
+        console.print(
+            "note        hydra-optuna-sweeper is installed too; here hydra/sweeper=optuna is Cappuccino's own sweeper",
+            soft_wrap=True,
+        )

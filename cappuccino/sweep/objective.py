@@ -1,0 +1,22 @@
+"""What a trial is worth on its validation span. Whoever keeps out of the market is worth nothing at all: it comes last."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from cappuccino.config.sweep import OBJECTIVES
+
+EXPOSURE_FLOOR = 0.01
+"""Mean share of equity in assets below which a policy did nothing: its growth of zero would beat every honest loser's."""
+
+_FIGURE = {"active": "active_ratio", "growth": "score", "mean_growth": "mean_log_growth", "sharpe": "sharpe"}
+assert _FIGURE.keys() == OBJECTIVES.keys()
+
+
+def objective_of(name: str, validation: Mapping[str, float], direction: str) -> float:
+    """The objective `name` of validation figures (`cappuccino.training.lanes.Validation`); the worst value there is for a policy
+    that did nothing."""
+    if validation["exposure"] < EXPOSURE_FLOOR:
+        return -math.inf if direction == "maximize" else math.inf
+    return validation[_FIGURE[name]]

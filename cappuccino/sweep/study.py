@@ -1,0 +1,437 @@
+"""A study in Optuna's storage that several processes share, and that goes on after any of them is killed at any moment.
+
+A study has `n_trials` places, numbered by the order in which their first trials were added. A trial whose process died is
+lost: it fails, and one retry inherits its place and its parameters. The storage numbers trials in the order in which they are
+added and never takes one away, so the place of a trial is the same for every process that looks, and a trial may be claimed if
+and only if its place is below `n_trials`: no lock is needed to never run too many. Trials are added as they are claimed, since
+the storage reads all that are unfinished again each time it is asked. Two processes that add one at the same moment may leave
+a waiting trial beyond the last place, and one that repairs what another is about to finish a second retry: those are not
+counted and never claimed, the former until `n_trials` grows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import optuna
+import sqlalchemy
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from sqlalchemy import event, exc
+
+from cappuccino.errors import InputError
+from cappuccino.sweep.leases import Lease, read_lease, this_process, why_over
+
+IDENTITY, CLAIM, LEASE, LOST, LOST_WHY, LOST_BY, RETRY_OF, FAILED = (
+    "identity",
+    "claim",
+    "lease",
+    "lost",
+    "lost_why",
+    "lost_by",
+    "retry_of",
+    "failed",
+)
+"""User attributes of trials: the digest of the study's identity, on its first trial; who is about to run it; who runs it;
+whether, why and by whom it was found without a process; the number of the trial that it repeats; a failure of its own."""
+
+Direction = Literal["minimize", "maximize"]
+
+_FIXED = "fixed_params"
+_SHOWN = 3
+_BUSY_S = 60.0
+_CONNECT_S = 10
+_CREATE_TRIES = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """What must be the same for results to stand in one study.
+
+    data: a fingerprint. configuration: everything that is fixed. space: JSON of Optuna's distribution for each name.
+    """
+
+    data: str
+    configuration: dict[str, Any]
+    space: dict[str, str]
+    objective: str
+
+
+class SharedStudy:
+    """This process's hold on a study: claims trials, keeps and tells them, takes over those of processes that died."""
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        storage: optuna.storages.BaseStorage,
+        *,
+        n_trials: int,
+        lease_seconds: float,
+        points: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.study = study
+        self.n_trials = n_trials if points is None else min(n_trials, len(points))
+        self._storage, self._lease_seconds, self._points = storage, lease_seconds, points
+        self._owner = this_process()
+
+    def claim(self) -> Trial | None:
+        """A trial that from now on is this process's to run; None if all are counted or in other hands."""
+        while True:
+            trials = self._trials()
+            places = places_of(trials)
+            if _count(trials, places) >= self.n_trials:
+                return None
+            for trial in trials:
+                place = places.get(trial.number, self.n_trials)
+                if trial.state == TrialState.WAITING and place < self.n_trials and self._take(trial, place):
+                    return Trial(self._with_fresh_cache(), trial._trial_id)
+            if len(set(places.values())) >= self.n_trials:
+                return None
+            self._add({CLAIM: self._lease().to_json()})
+
+    def renew(self, trials: Iterable[Trial]) -> list[Trial]:
+        """Extend the leases of trials that this process runs. Those that another took over meanwhile: drop them."""
+        gone, until = [], self._lease().to_json()
+        for trial in trials:
+            try:
+                trial.set_user_attr(LEASE, until)
+            except UpdateFinishedTrialError:
+                gone.append(trial)
+        return gone
+
+    def tell(self, trial: Trial, value: float | None, state: TrialState, attributes: Mapping[str, Any]) -> bool:
+        """Finish a trial with its attributes; False if it had ended before, taken over by another: its result is dropped.
+
+        value: given if and only if `state` is COMPLETE; of a pruned trial Optuna keeps the last value that was reported.
+        """
+        try:
+            for key, content in (({FAILED: True} if state == TrialState.FAIL else {}) | dict(attributes)).items():
+                trial.set_user_attr(key, content)
+            self.study.tell(trial, value, state)
+        except (UpdateFinishedTrialError, ValueError):
+            if self._storage.get_trial(trial._trial_id).state.is_finished():
+                return False
+            raise
+        return True
+
+    def take_over(self) -> list[int]:
+        """Declare the trials of dead processes lost and add their retries; the numbers of those that were lost just now.
+
+        Also adds the retry of a trial that was declared lost by a process which died before it could.
+        """
+        now = time.time()
+        taken = [trial.number for trial in self._trials() if self._declare_lost(trial, now)]
+        trials = self._trials()
+        places = places_of(trials)
+        retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+        for trial in trials:
+            if is_lost(trial) and trial.number in places and trial.number not in retried:
+                taker = read_lease(trial.user_attrs.get(LOST_BY))
+                if trial.number in taken or taker is None or why_over(taker, now) is not None or now > taker.until:
+                    self._retry(trial)
+        return taken
+
+    def counted(self) -> int:
+        """Trials that run or have ended, but for the lost ones."""
+        trials = self._trials()
+        return _count(trials, places_of(trials))
+
+    def waiting(self) -> int:
+        """How many may still be claimed, by this process or others."""
+        return max(0, self.n_trials - self.counted())
+
+    def best(self) -> FrozenTrial | None:
+        """The complete trial with the best value, if there is one."""
+        return self.study.best_trial if self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) else None
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
+
+    def _with_fresh_cache(self) -> optuna.Study:
+        """Samplers read the trials once in the life of a `Study` object, between `ask` and `tell`, neither of which a claim is."""
+        study = self.study
+        return optuna.Study(study.study_name, self._storage, sampler=study.sampler, pruner=study.pruner)
+
+    def _lease(self) -> Lease:
+        return Lease(self._owner, time.time() + self._lease_seconds)
+
+    def _add(self, user_attrs: Mapping[str, Any]) -> None:
+        self.study.add_trial(create_trial(state=TrialState.WAITING, user_attrs=dict(user_attrs)))
+
+    def _take(self, trial: FrozenTrial, place: int) -> bool:
+        """Make a waiting trial this process's; False if another was faster.
+
+        The state is the atomic step. The claim before it says whose the trial is if this process dies before the lease.
+        """
+        number, claim = trial._trial_id, read_lease(trial.user_attrs.get(CLAIM))
+        try:
+            if claim is None or claim.owner != self._owner:
+                self._storage.set_trial_user_attr(number, CLAIM, self._lease().to_json())
+            if not self._storage.set_trial_state_values(number, TrialState.RUNNING):
+                return False
+            self._storage.set_trial_user_attr(number, LEASE, self._lease().to_json())
+            if self._points is not None and _FIXED not in trial.system_attrs:
+                self._storage.set_trial_system_attr(number, _FIXED, dict(self._points[place]))
+        except UpdateFinishedTrialError:
+            return False
+        return True
+
+    def _why_abandoned(self, trial: FrozenTrial, now: float) -> str | None:
+        """Why nobody runs a trial that counts as running, in words; None if somebody does."""
+        lease = read_lease(trial.user_attrs.get(LEASE))
+        if lease is not None:
+            return why_over(lease, now)
+        claim = read_lease(trial.user_attrs.get(CLAIM))
+        started = trial.datetime_start.timestamp() if trial.datetime_start is not None else now
+        until = claim.until if claim is not None else started + self._lease_seconds
+        if claim is not None and (reason := why_over(claim, now)) is not None:
+            return reason
+        return "no process said in time that it runs it" if now > until else None
+
+    def _declare_lost(self, trial: FrozenTrial, now: float) -> bool:
+        """Fail a running trial if nobody runs it; False if somebody does, or if another process did so first.
+
+        Attributes cannot be set once it has failed, so they come first; without the state they mean nothing.
+        """
+        reason = self._why_abandoned(trial, now) if trial.state == TrialState.RUNNING else None
+        if reason is None:
+            return False
+        try:
+            for key, value in {LOST_BY: self._lease().to_json(), LOST_WHY: reason, LOST: True}.items():
+                self._storage.set_trial_user_attr(trial._trial_id, key, value)
+            return self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        except UpdateFinishedTrialError:
+            return False
+
+    def _retry(self, trial: FrozenTrial) -> None:
+        params = {**trial.system_attrs.get(_FIXED, {}), **trial.params}
+        if params:
+            self.study.enqueue_trial(params, user_attrs={RETRY_OF: trial.number})
+        else:
+            self._add({RETRY_OF: trial.number})
+
+
+def open_study(
+    name: str,
+    storage_url: str,
+    *,
+    sampler: optuna.samplers.BaseSampler,
+    pruner: optuna.pruners.BasePruner,
+    direction: Direction,
+    identity: Identity,
+    n_trials: int,
+    lease_seconds: float,
+    points: Sequence[Mapping[str, Any]] | None = None,
+) -> SharedStudy:
+    """The study of that name, created if need be, after the trials of dead processes have been taken over.
+
+    n_trials: of the whole study, those of other processes and earlier runs included. lease_seconds: for how long a process on
+    another machine counts as alive after it last renewed. points: the values of each trial, for a grid.
+    Raises InputError for a storage that cannot be opened, and a study with another direction, identity or grid; nothing has
+    changed then.
+    """
+    content = _canonical(
+        {**dataclasses.asdict(identity), "points": _digest(_canonical(points)) if points is not None else None}
+    )
+    digest = _digest(content)
+    where = f"study {name} in {shown_url(storage_url)}"
+    try:
+        storage = open_storage(storage_url)
+        study = _load_or_create(name, storage, sampler, pruner, direction)
+        found = study.directions[0].name.lower()
+        if len(study.directions) != 1 or found != direction:
+            raise InputError(f"{where} is to {found} its objective, not to {direction} it; give this one another name")
+        if not study.get_trials(deepcopy=False):
+            study.set_user_attr(f"{IDENTITY} {digest}", json.loads(content))
+            study.add_trial(create_trial(state=TrialState.WAITING, user_attrs={IDENTITY: digest}))
+        # Of several processes that create a study at once, the one whose trial got number 0 has said what it is.
+        first = study.get_trials(deepcopy=False)[0].user_attrs.get(IDENTITY)
+        if first is None:
+            raise InputError(f"{where} was not made by a sweep; give this one another name")
+        if first != digest:
+            was = study.user_attrs[f"{IDENTITY} {first}"]
+            raise InputError(f"{where} is another search: {_difference(was, json.loads(content))}; give this one another name")
+        shared = SharedStudy(study, storage, n_trials=n_trials, lease_seconds=lease_seconds, points=points)
+        shared.take_over()
+    except (StorageInternalError, exc.SQLAlchemyError, OSError) as error:
+        raise InputError(_unusable(storage_url, error)) from error
+    return shared
+
+
+def is_lost(trial: FrozenTrial) -> bool:
+    """Whether it failed because its process died, so that a retry has its place."""
+    attributes = trial.user_attrs
+    return trial.state == TrialState.FAIL and LOST in attributes and FAILED not in attributes
+
+
+def places_of(trials: Iterable[FrozenTrial]) -> dict[int, int]:
+    """The place of each trial, by their numbers. trials: all of a study, in order. A second retry of one trial has none."""
+    places, retried, taken = {}, set(), 0
+    for trial in trials:
+        parent = trial.user_attrs.get(RETRY_OF)
+        if parent is None:
+            places[trial.number], taken = taken, taken + 1
+        elif parent in places and parent not in retried:
+            retried.add(parent)
+            places[trial.number] = places[parent]
+    return places
+
+
+def _count(trials: Iterable[FrozenTrial], places: Mapping[int, int]) -> int:
+    return sum(trial.number in places and trial.state != TrialState.WAITING and not is_lost(trial) for trial in trials)
+
+
+def open_storage(url: str) -> optuna.storages.BaseStorage:
+    """The storage at `sqlite:///FILE`, `journal:///FILE` or `postgresql+psycopg://...`. Raises InputError if it cannot be had."""
+    kind, _, path = url.partition(":///")
+    try:
+        if kind == "journal" and path:
+            return _open_journal(pathlib.Path(path))
+        parsed = sqlalchemy.make_url(url)
+        file = parsed.database or ""
+        if parsed.drivername == "sqlite" and parsed.host is None and file not in ("", ":memory:"):
+            pathlib.Path(file).absolute().parent.mkdir(parents=True, exist_ok=True)
+            return optuna.storages.get_storage(_one_at_a_time(_open_database(url, {"timeout": _BUSY_S})))
+        if parsed.drivername == "postgresql+psycopg":
+            return optuna.storages.get_storage(_open_database(url, {"connect_timeout": _CONNECT_S}))
+    except ImportError as error:
+        raise InputError(f"{shown_url(url)} needs a driver that is not installed: pip install 'psycopg[binary]'") from error
+    except exc.ArgumentError:
+        pass
+    except (exc.SQLAlchemyError, OSError, StorageInternalError, RuntimeError, ValueError, KeyError) as error:
+        raise InputError(_unusable(url, error)) from error
+    raise InputError(
+        f"the storage is {shown_url(url)}; it must be sqlite:///FILE, journal:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
+    )
+
+
+def shown_url(url: str) -> str:
+    """A storage's address without its password, and without what follows a question mark, where another may be."""
+    scheme, separator, rest = url.partition("?")[0].partition("://")
+    access, at, place = rest.rpartition("@")
+    user, colon, _ = access.partition(":")
+    return f"{scheme}{separator}{user}{colon and ':***'}{at}{place}"
+
+
+def _open_database(url: str, connect_args: Mapping[str, Any]) -> optuna.storages.RDBStorage:
+    literal = url.replace("{", "{{").replace("}", "}}")  # Optuna takes it for a template
+    for tries_left in reversed(range(_CREATE_TRIES)):
+        try:
+            return optuna.storages.RDBStorage(literal, engine_kwargs={"connect_args": dict(connect_args)})
+        except (exc.OperationalError, exc.ProgrammingError, exc.IntegrityError, StorageInternalError) as error:
+            said = f"{error} {error.__cause__}".lower()
+            if tries_left == 0 or ("already exists" not in said and "unique" not in said):
+                raise
+            time.sleep(0.1)  # another process creates the tables at this moment
+    raise AssertionError("unreachable")
+
+
+def _one_at_a_time(storage: optuna.storages.RDBStorage) -> optuna.storages.RDBStorage:
+    """Let each transaction on SQLite begin with the write lock.
+
+    Optuna reads a trial's state and then writes it, on the strength of a row lock that SQLite does not have, in a transaction
+    that only begins with the write: two processes could both claim a trial.
+    """
+
+    @event.listens_for(storage.engine, "connect")
+    def leave_transactions_to_us(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(storage.engine, "begin")
+    def take_the_lock(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    storage.remove_session()
+    storage.engine.dispose()
+    return storage
+
+
+def _open_journal(path: pathlib.Path) -> optuna.storages.JournalStorage:
+    path.absolute().parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=_JournalLock(str(path))))
+    except (AttributeError, TypeError, AssertionError) as error:
+        raise ValueError("it is not a journal of Optuna") from error
+
+
+class _JournalLock(JournalFileOpenLock):
+    """A lock on the journal that falls with its process; Optuna's own holds everybody up for 30 s when one is killed.
+
+    What a writer that was killed left of a record is cut off.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._path, self._held = path, -1
+
+    def acquire(self) -> bool:
+        file = os.open(self._path, os.O_RDWR)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        content = os.fstat(file).st_size
+        while content and os.pread(file, 1, content - 1) != b"\n":
+            content -= 1
+        os.ftruncate(file, content)
+        self._held = file
+        return True
+
+    def release(self) -> None:
+        os.close(self._held)
+
+
+def _load_or_create(
+    name: str,
+    storage: optuna.storages.BaseStorage,
+    sampler: optuna.samplers.BaseSampler,
+    pruner: optuna.pruners.BasePruner,
+    direction: Direction,
+) -> optuna.Study:
+    try:
+        return optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner)
+    except KeyError:
+        return optuna.create_study(
+            study_name=name, storage=storage, sampler=sampler, pruner=pruner, direction=direction, load_if_exists=True
+        )
+
+
+def _unusable(url: str, error: Exception) -> str:
+    cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ is not None else error
+    text = " ".join(str(getattr(cause, "orig", None) or cause).split())
+    password = url.partition("://")[2].rpartition("@")[0].partition(":")[2]
+    return f"the storage {shown_url(url)} cannot be used: {text.replace(password, '***') if password else text}"
+
+
+def _canonical(content: Any) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first few keys of two identities that differ, with both values."""
+    before, after = _flat(was), _flat(now)
+    keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key)]
+    said = [f"{key} was {before.get(key, 'not there')} and is {after.get(key, 'not there')}" for key in keys[:_SHOWN]]
+    return "; ".join(said) + (f"; and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else "")
+
+
+def _flat(identity: Mapping[str, Any]) -> dict[str, str]:
+    space = {f"space.{name}": json.loads(distribution) for name, distribution in identity["space"].items()}
+    leaves = _leaves({"data": identity["data"], "objective": identity["objective"], "points": identity["points"]}, "")
+    return leaves | _leaves(identity["configuration"], "") | _leaves(space, "")
+
+
+def _leaves(node: Any, prefix: str) -> dict[str, str]:
+    if not isinstance(node, dict) or not node:
+        return {prefix.removesuffix("."): json.dumps(node)}
+    return {name: text for key, child in node.items() for name, text in _leaves(child, f"{prefix}{key}.").items()}

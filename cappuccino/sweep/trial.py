@@ -1,0 +1,109 @@
+"""A trial in progress: its trainings, one for each seed, and what they have shown so far."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+from flax import nnx
+from optuna.trial import Trial
+
+from cappuccino.assemble import Training
+from cappuccino.config.roots import TrainConfig
+from cappuccino.sweep.objective import objective_of
+from cappuccino.sweep.pool import ChunkOfLane
+
+
+@dataclasses.dataclass
+class SeedProgress:
+    """One training. validations: after each chunk; best: that with the highest score, the earliest of equals.
+
+    kept: of a training that is done, the parameters of that chunk, and after which update it was.
+    """
+
+    config: TrainConfig
+    training: Training
+    rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    validations: list[Mapping[str, float]] = dataclasses.field(default_factory=list)
+    best: Mapping[str, float] | None = None
+    failed: bool = False
+    kept: tuple[nnx.State, int] | None = None
+
+    def take(self, chunk: ChunkOfLane) -> None:
+        """Note what it did in a chunk."""
+        chunk.rows[-1] |= {f"validation/{name}": value for name, value in chunk.validation.items()}
+        self.rows += chunk.rows
+        self.validations.append(chunk.validation)
+        self.failed = chunk.failed
+        if not chunk.failed and (self.best is None or chunk.validation["score"] > self.best["score"]):
+            self.best = chunk.validation
+
+    @property
+    def chunks(self) -> int:
+        """Chunks until it is done."""
+        return self.training.schedule.updates // self.training.schedule.chunk
+
+    @property
+    def done(self) -> bool:
+        return len(self.validations) == self.chunks
+
+    @property
+    def env_steps(self) -> int:
+        return len(self.rows) * self.training.learner.env_steps_per_update
+
+
+@dataclasses.dataclass
+class RunningTrial:
+    """A trial and its trainings by seed. reported: chunks of which Optuna has been told; last_value: the last of them."""
+
+    trial: Trial
+    seeds: dict[int, SeedProgress]
+    objective: str
+    direction: str
+    reported: int = 0
+    last_value: float | None = None
+
+    @property
+    def diverged(self) -> list[int]:
+        return [seed for seed, progress in self.seeds.items() if progress.failed]
+
+    @property
+    def done(self) -> bool:
+        return all(progress.done for progress in self.seeds.values())
+
+    @property
+    def env_steps(self) -> int:
+        return sum(progress.env_steps for progress in self.seeds.values())
+
+    @property
+    def share_done(self) -> float:
+        return mean([len(progress.validations) / progress.chunks for progress in self.seeds.values()])
+
+    def to_report(self) -> list[tuple[int, float]]:
+        """(chunk, objective) that Optuna has not been told: the mean over seeds, of the chunks that all have done."""
+        both = min(len(progress.validations) for progress in self.seeds.values())
+        new = [
+            (chunk, self._mean_of([p.validations[chunk] for p in self.seeds.values()])) for chunk in range(self.reported, both)
+        ]
+        self.reported, self.last_value = both, new[-1][1] if new else self.last_value
+        return new
+
+    def figures(self) -> dict[str, float]:
+        """The means over seeds of the figures of each training's best chunk."""
+        best = self._best()
+        return {name: mean([figures[name] for figures in best]) for name in best[0]} if best else {}
+
+    def value(self) -> float:
+        """The objective of each training's best chunk, averaged over seeds."""
+        return self._mean_of(self._best())
+
+    def _best(self) -> list[Mapping[str, float]]:
+        return [progress.best for progress in self.seeds.values() if progress.best is not None]
+
+    def _mean_of(self, validations: Sequence[Mapping[str, float]]) -> float:
+        return mean([objective_of(self.objective, one, self.direction) for one in validations])
+
+
+def mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

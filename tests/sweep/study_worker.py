@@ -1,0 +1,106 @@
+"""A process that searches a study, for tests that share one or kill it: `study_worker.py MODE URL N_TRIALS [LANES]`.
+
+MODE is `run`, or `die-at-each-write`: a process that dies at its first write, then one that dies at its second, and so on, until
+one gets to the end; prints how many died.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.trial import TrialState
+from sqlalchemy import event
+
+from cappuccino.sweep.study import Identity, SharedStudy, open_study
+
+IDENTITY = Identity(data="bars", configuration={"agent": {"gamma": 0.9, "epochs": 1}, "seed": 1}, space={}, objective="score")
+NAME = "search"
+
+
+def open_at(url: str, n_trials: int, **changed: Any) -> SharedStudy:
+    """The study that the tests use."""
+    usual = {
+        "sampler": optuna.samplers.RandomSampler(),
+        "pruner": optuna.pruners.NopPruner(),
+        "direction": "maximize",
+        "identity": IDENTITY,
+        "lease_seconds": 600.0,
+    }
+    return open_study(NAME, url, n_trials=n_trials, **(usual | changed))
+
+
+def search(url: str, n_trials: int, lanes: int, *, rest_s: float = 0.0) -> None:
+    """Claim up to `lanes` trials at a time, renew each and tell it, until no more are to be had."""
+    study = open_at(url, n_trials)
+    running: list[tuple[optuna.Trial, int]] = []
+    while True:
+        while len(running) < lanes and (trial := study.claim()) is not None:
+            trial.suggest_float("x", 0.0, 1.0)
+            running.append((trial, 1))
+            print("claimed", trial.number, flush=True)
+        if not running:
+            return
+        time.sleep(rest_s)
+        gone = study.renew([trial for trial, _ in running])
+        assert gone == []
+        for trial, left in running:
+            if left == 0:
+                state = TrialState.FAIL if trial.number % 5 == 4 else TrialState.COMPLETE
+                value = trial.params["x"] if state == TrialState.COMPLETE else None
+                assert study.tell(trial, value, state, {"told_by": os.getpid()})
+        running = [(trial, left - 1) for trial, left in running if left > 0]
+
+
+def die_at_write(count: int, log: str | None) -> None:
+    """Have this process killed just before its write number `count`: to a database, or to the file `log`."""
+    left = [count]
+
+    def write() -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_event(name: str, arguments: tuple[Any, ...]) -> None:
+        if name == "open" and arguments[0] == log and arguments[1] == "a":
+            write()
+
+    def on_statement(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.split(None, 1)[0] in ("CREATE", "INSERT", "UPDATE"):
+            write()
+
+    if log is not None:
+        sys.addaudithook(on_event)
+    else:
+        event.listen(sqlalchemy.Engine, "before_cursor_execute", on_statement)
+
+
+def die_at_each_write(url: str, n_trials: int, lanes: int) -> None:
+    died = 0
+    while True:
+        child = os.fork()
+        if child == 0:
+            die_at_write(died + 1, url.removeprefix("journal:///") if url.startswith("journal") else None)
+            search(url, n_trials, lanes)
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if status == 0:
+            print("died", died, flush=True)
+            return
+        if status != -signal.SIGKILL:
+            sys.exit(f"a child ended with {status}")
+        died += 1
+
+
+if __name__ == "__main__":
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    mode, url, n_trials, *lanes = sys.argv[1:]
+    if mode == "run":
+        search(url, int(n_trials), int(lanes[0]) if lanes else 3, rest_s=0.005)
+    else:
+        die_at_each_write(url, int(n_trials), int(lanes[0]) if lanes else 2)
