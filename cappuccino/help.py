@@ -47,6 +47,8 @@ COMMANDS: dict[str, Help] = {
             "cappuccino train data=files data.path=bars/binance_1h training.env_steps=2000000",
             "cappuccino train experiment=planted network=per_asset",
             "cappuccino train -m seed=0,1,2",
+            "cappuccino train -m sweep=ppo hydra.sweeper.n_trials=64",
+            "cappuccino train best=ppo-1a2b3c4d",
             "cappuccino train name=first resume=true",
         ),
         (
@@ -61,6 +63,9 @@ COMMANDS: dict[str, Help] = {
             ("seed=0", "of everything random"),
             ("device=auto|cpu|cuda", "what to train on"),
             ("name=NAME resume=true", "the run's folder; continue it"),
+            ("-m sweep=ppo|apg|reward|costs_robust|network|features|full", "search with Optuna"),
+            ("-m hydra.sweeper.n_trials=64", "and objective, pruner, seeds, lanes, storage, study_name, ..."),
+            ("best=STUDY", "train a study's best trial again"),
         ),
     ),
     "backtest": Help(

@@ -20,7 +20,7 @@ LINE = re.compile(r"^(?P<indent> *)(?P<key>[a-z_]+): ?(?P<value>.*?)\s*(?:  #\s?
 def table(path: pathlib.Path) -> list[str]:
     """Rows of one YAML file: dotted key, value, comment. What names the choice itself is left out: its group chooses it."""
     group = path.parent.name
-    prefix = [] if group in ("conf", "experiment") else [group]
+    prefix = {"conf": [], "experiment": [], "sweeper": ["hydra", "sweeper"]}.get(group, [group])
     rows, parents = [], []
     for line in path.read_text().splitlines():
         match = LINE.match(line)
@@ -37,6 +37,12 @@ def table(path: pathlib.Path) -> list[str]:
     return rows
 
 
+def space(path: pathlib.Path) -> list[str]:
+    """Rows of a search space: what is searched, and between what."""
+    pairs = [line.split(": ", 1) for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    return [f"| `{key}` | `{values}` |" for key, values in pairs]
+
+
 def section(path: pathlib.Path) -> str:
     """A heading, the file's first comment, and its table."""
     relative = path.relative_to(ROOT / "conf").with_suffix("").as_posix()
@@ -46,8 +52,11 @@ def section(path: pathlib.Path) -> str:
             break
         if "@package" not in line:
             comments.append(line.lstrip("# "))
-    rows = table(path)
-    body = ["| key | value | meaning |", "|---|---|---|", *rows] if rows else []
+    if path.parent.name == "sweep":
+        body = ["| searched | space |", "|---|---|", *space(path)]
+    else:
+        rows = table(path)
+        body = ["| key | value | meaning |", "|---|---|---|", *rows] if rows else []
     return "\n".join([f"## `{relative}`", "", " ".join(comments), "", *body, ""])
 
 
@@ -56,7 +65,8 @@ def render() -> str:
     roots = sorted((ROOT / "conf").glob("*.yaml"))
     groups = sorted((ROOT / "conf").glob("*/*.yaml"))
     groups = [path for path in groups if path.parent.name != "hydra"]
-    return "\n".join([HEAD, *map(section, [*roots, *groups])])
+    sweeper = ROOT / "conf" / "hydra" / "sweeper" / "optuna.yaml"
+    return "\n".join([HEAD, *map(section, [*roots, *groups, sweeper])])
 
 
 if __name__ == "__main__":

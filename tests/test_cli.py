@@ -17,6 +17,7 @@ import pytest
 from cappuccino.cli import main
 from cappuccino.errors import InputError, Refusal
 from cappuccino.help import COMMANDS
+from cappuccino.sweep import multirun
 
 ROOT = pathlib.Path(__file__).parents[1]
 RUN_MAIN = "import sys; from cappuccino.cli import main; code = main(sys.argv[1:])"
@@ -45,6 +46,15 @@ def body(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
         return seen
 
     return replace
+
+
+@pytest.fixture
+def grid(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Train no multirun of lists; the configurations that it would have trained."""
+    seen: list[Any] = []
+    monkeypatch.setattr(multirun, "train_grid", lambda configs, *_: seen.extend(configs))
+    monkeypatch.setattr(multirun, "select_device", lambda *_: "none")
+    return seen
 
 
 def fails_with(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> str:
@@ -76,14 +86,19 @@ def test_train_py_is_cappuccino_train(capsys: pytest.CaptureFixture[str]) -> Non
     assert (result.returncode, result.stdout) == (0, expected)
 
 
-def test_every_example_of_the_help_is_a_valid_command_line(body: Callable[..., list[Any]]) -> None:
+def test_every_example_of_the_help_is_a_valid_command_line(
+    body: Callable[..., list[Any]], grid: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multirun, "_search", lambda *_: grid.append("search"))
     for command, entry in COMMANDS.items():
         seen = body(command)
         for example in entry.examples:
             program, given, *words = example.split()
             assert (program, given) == ("cappuccino", command)
             assert main([command, *words]) == 0, example
-        assert len(seen) >= len(entry.examples)
+        multiruns = sum("-m" in example.split() for example in entry.examples)
+        assert len(seen) >= len(entry.examples) - multiruns
+        assert len(grid) >= multiruns
 
 
 @pytest.mark.parametrize("word", ["agent.gama=0.9", "+agent.gama=0.9"])
@@ -196,23 +211,20 @@ def test_flags_and_the_action_stand_in_any_order(elsewhere: pathlib.Path, body: 
     assert (seen[0].action, seen[0].data.assets) == ("fetch", ["BTC"])
 
 
-def test_a_sweep_runs_every_job_in_a_folder_of_its_own(elsewhere: pathlib.Path, body: Callable[..., list[Any]]) -> None:
-    def write(config: Any) -> None:
-        (pathlib.Path(config.runs_dir) / config.name / "seed").write_text(str(config.seed))
+def test_a_multirun_of_lists_trains_every_combination_in_a_folder_of_its_own(grid: list[Any]) -> None:
+    assert main(["train", "-m", "seed=0,1", "agent.gamma=0.5,0.9", "name=four", "env.clocks=32"]) == 0
+    assert [(config.seed, config.agent.gamma, config.name) for config in grid] == [
+        (0, 0.5, "four/0"),
+        (0, 0.9, "four/1"),
+        (1, 0.5, "four/2"),
+        (1, 0.9, "four/3"),
+    ]
+    assert {config.env.clocks for config in grid} == {32}
 
-    seen = body("train", write)
-    assert main(["train", "-m", "seed=0,1,2", "name=three"]) == 0
-    assert [(config.seed, config.name) for config in seen] == [(0, "three/0"), (1, "three/1"), (2, "three/2")]
-    assert [(elsewhere / "runs" / "three" / str(job) / "seed").read_text() for job in range(3)] == ["0", "1", "2"]
 
-
-def test_a_failing_job_fails_its_sweep(capsys: pytest.CaptureFixture[str], body: Callable[..., list[Any]]) -> None:
-    def fail(config: Any) -> None:
-        if config.seed == 1:
-            raise InputError("no bars")
-
-    body("train", fail)
-    assert fails_with(capsys, 2, "train", "-m", "seed=0,1,2") == "cappuccino train: no bars"
+def test_a_multirun_refuses_a_value_before_anything_trains(capsys: pytest.CaptureFixture[str], grid: list[Any]) -> None:
+    assert "seed is -1; it must be in" in fails_with(capsys, 2, "train", "-m", "seed=0,-1")
+    assert grid == []
 
 
 def test_the_folder_of_a_run_is_named_by_its_time(body: Callable[..., list[Any]], elsewhere: pathlib.Path) -> None:

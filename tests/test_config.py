@@ -50,8 +50,8 @@ def test_every_broker_composes(broker: str) -> None:
 def test_every_file_says_what_it_is_and_every_value_what_it_means(path: pathlib.Path) -> None:
     lines = path.read_text().splitlines()
     assert lines[0].startswith("#")
-    if path.name == "free.yaml" or path.parent.name == "experiment":
-        return  # they override values that are explained where they are first given
+    if path.name == "free.yaml" or path.parent.name in ("experiment", "sweep"):
+        return  # they override and search values that are explained where they are first given
     loaded = yaml.safe_load(path.read_text())
     values = [key for key, value in loaded.items() if key not in ("defaults", "hydra") and not isinstance(value, dict)]
     unexplained = [key for key in values if not any(line.startswith(f"{key}:") and "#" in line for line in lines)]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from flax import nnx
 from rich.console import Console
 
-from cappuccino.assemble import Data, Training, load_market, network_shape, training_of
-from cappuccino.commands.backtest import assess
+from cappuccino.assemble import Data, Training, load_market, training_of
+from cappuccino.assess import assess_best
 from cappuccino.config.roots import TrainConfig
 from cappuccino.evaluation.backtest import backtest_span, policy_strategy
 from cappuccino.evaluation.metrics import lower_bound, measure
@@ -19,7 +18,7 @@ from cappuccino.training.compilation import compile_report
 from cappuccino.training.device import select_device
 from cappuccino.training.loop import Validate, resume, train
 from cappuccino.training.metrics_log import MetricsLog
-from cappuccino.training.run import Run, config_hash
+from cappuccino.training.run import Run, identity_of
 
 
 def run(config: TrainConfig) -> None:
@@ -44,7 +43,7 @@ def _train(config: TrainConfig, console: Console) -> None:
     state = training.begin()
 
     folder = Run.create(config)
-    identity = identity_of(config, data)
+    identity = identity_of(config, data.spec)
     console.print(
         f"run         {folder.folder}: {schedule.updates} updates of {per_update:,} env steps, "
         f"{schedule.updates * per_update:,} in all, in chunks of {schedule.chunk}"
@@ -73,37 +72,6 @@ def _train(config: TrainConfig, console: Console) -> None:
         f"after {outcome.compile_seconds:.1f} s of compilation"
     )
     assess_best(folder, training, console)
-
-
-def identity_of(config: TrainConfig, data: Data) -> dict[str, Any]:
-    """What a checkpoint says that it was trained with, and must find again to be resumed."""
-    return {
-        "market fingerprint": data.spec.fingerprint,
-        "configuration hash": config_hash(config),
-        "assets": list(data.spec.assets),
-    }
-
-
-def assess_best(run: Run, training: Training, console: Console) -> None:
-    """Report on the validation span with the best checkpoint of a run, and say that this flatters it."""
-    config, data, best = run.config, training.data, run.best()
-    notes = (
-        f"The agent is checkpoint {best.update} of {training.schedule.updates}, the best on this span: its figures here flatter "
-        f"it. For bars that no choice was made on: cappuccino backtest run={run.folder} span=test",
-    )
-    assess(
-        run,
-        data,
-        run.policy(best, network_shape(config.network, data.spec)),
-        training.policy(training.weights),
-        data.spans.valid,
-        config.costs,
-        config.data,
-        "report.html",
-        "summary.json",
-        notes,
-        console,
-    )
 
 
 def _describe(data: Data, console: Console) -> None:

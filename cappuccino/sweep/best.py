@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
-from cappuccino.commands.train import assess_best
+from cappuccino.assess import assess_best
 from cappuccino.config.composition import train_config_of
 from cappuccino.config.roots import TrainConfig
 from cappuccino.config.sweep import SweeperConfig

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from cappuccino.commands.train import assess_best
+from cappuccino.assess import assess_best
 from cappuccino.config.roots import TrainConfig
 from cappuccino.errors import InputError
 from cappuccino.sweep.engine import Engine, Markets

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import pathlib
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from hydra.core.utils import configure_log
 from hydra.types import RunMode
 from hydra.utils import get_method, instantiate
 from omegaconf import DictConfig, OmegaConf, flag_override
+from optuna.exceptions import ExperimentalWarning
 from rich.console import Console
 
 from cappuccino.config.composition import to_config
@@ -62,13 +64,15 @@ def multirun(config: DictConfig, loader: ConfigLoader, arguments: Sequence[str])
     assert isinstance(settings, SweeperConfig)
     settings.check()
     lanes = None if settings.lanes == "auto" else settings.lanes
-    searching = is_search(settings.params or {}, arguments, settings.custom_search_space)
+    searching = _asks_for_a_search(config) or is_search(settings.params or {}, arguments, settings.custom_search_space)
     _say_clash(console)
     console.print(f"device      {select_device(config.device, _cpu_devices(lanes))}")
     if searching:
         _search(config, loader, settings, arguments, console)
     else:
-        configs = [_compose(config, loader, job, f"{config.name}/{number}") for number, job in enumerate(jobs(arguments))]
+        configs = [
+            _compose(config, loader, job, f"{config.name}/{number}") for number, job in enumerate(jobs(arguments, loader))
+        ]
         train_grid(configs, lanes, console)
 
 
@@ -120,8 +124,16 @@ def _search(
     conclude(shared, settings, folder, console)
 
 
+def _asks_for_a_search(config: DictConfig) -> bool:
+    """Whether the command line sets something of the sweeper that only a search reads."""
+    words = config.hydra.overrides.hydra
+    return any(
+        word.startswith(("hydra.sweeper.", "hydra/sweeper")) and not word.startswith("hydra.sweeper.lanes=") for word in words
+    )
+
+
 def _sweeps(word: str) -> bool:
-    return word.startswith("sweep=") or read_space({}, [word]).dimensions != {}
+    return word.startswith("sweep=") or "glob(" in word or read_space({}, [word]).dimensions != {}
 
 
 def _compose(config: DictConfig, loader: ConfigLoader, overrides: Sequence[str], name: str) -> TrainConfig:
@@ -161,7 +173,9 @@ def _ends(distribution: optuna.distributions.BaseDistribution) -> tuple[Any, ...
 def _sampler(settings: SweeperConfig, space: Space) -> tuple[optuna.samplers.BaseSampler, Sequence[Mapping[str, Any]] | None]:
     """The sampler, and for a grid its points, which are handed out one by one."""
     try:
-        sampler = instantiate(settings.sampler)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # of Optuna, about its own QMCSampler
+            sampler = instantiate(settings.sampler)
     except ImportError as error:
         name = settings.sampler["_target_"]
         raise InputError(f"the sampler {name} needs a package: {error}; pip install 'cappuccino[cmaes]'") from error

@@ -14,8 +14,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep, Transformer
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override, Quote, QuotedString, RangeSweep, Transformer
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -64,14 +65,15 @@ def is_search(params: Mapping[str, Any], arguments: Sequence[str], custom_search
     return bool(params or custom_search_space or any(override.is_interval_sweep() for override in _parse(arguments)))
 
 
-def jobs(arguments: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every combination of the lists on a command line, in the order of Hydra's own sweeper, whose ranges end before their stop."""
+def jobs(arguments: Sequence[str], loader: ConfigLoader | None = None) -> list[tuple[str, ...]]:
+    """Every combination of the lists on a command line, in the order of Hydra's own sweeper, whose ranges end before their stop.
+
+    loader: what knows the choices that a `glob` stands for.
+    """
     columns: dict[str, list[str]] = {}
-    for override in _parse(arguments):
-        key = override.get_key_element()
-        columns[key] = [_text(override)]
-        if override.is_sweep_override():
-            columns[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+    for override in _parse(arguments, loader):
+        key, several = override.get_key_element(), override.is_sweep_override()
+        columns[key] = [f"{key}={value}" for value in override.sweep_string_iterator()] if several else [_text(override)]
     return list(itertools.product(*columns.values()))
 
 
@@ -112,9 +114,9 @@ def check_sampler(sampler: BaseSampler, space: Space) -> None:
         raise InputError("CmaEsSampler needs at least two dimensions; take hydra/sweeper/sampler=tpe")
 
 
-def _parse(words: Sequence[str]) -> list[Override]:
+def _parse(words: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
     try:
-        return OverridesParser.create().parse_overrides(list(words))
+        return OverridesParser.create(loader).parse_overrides(list(words))
     except HydraException as error:
         raise InputError(f"an override cannot be read, it must be written key=value: {str(error).splitlines()[0]}") from error
 
@@ -131,7 +133,7 @@ def _distribution(override: Override) -> BaseDistribution:
         return _interval(name, value)
     if isinstance(value, RangeSweep) and not value.shuffle:
         return _range(name, value)
-    if not (override.is_choice_sweep() or override.is_range_sweep()):
+    if isinstance(value, Glob) or not override.is_discrete_sweep():
         raise InputError(f"{name} is {override.input_line}; it must be an interval, a range or a choice")
     choices = [_choice(name, one) for one in override.sweep_iterator(transformer=Transformer.encode)]
     if getattr(value, "shuffle", False):
@@ -213,4 +215,4 @@ def _written(value: Any) -> str:
         return repr(value)
     if value[:1] in ("[", "{") or (_PLAIN.fullmatch(value) and not _NOT_TEXT.fullmatch(value)):
         return value
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return QuotedString(value, Quote.single).with_quotes()

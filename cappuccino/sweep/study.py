@@ -358,6 +358,10 @@ def _one_at_a_time(storage: optuna.storages.RDBStorage) -> optuna.storages.RDBSt
 def _open_journal(path: pathlib.Path) -> optuna.storages.JournalStorage:
     path.absolute().parent.mkdir(parents=True, exist_ok=True)
     try:
+        with path.open("ab+") as file:
+            file.seek(0)
+            if (first := file.readline()).endswith(b"\n"):
+                json.loads(first)["op_code"]  # a single line that is no record Optuna reads without a word, and appends to it
         return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=_JournalLock(str(path))))
     except (AttributeError, TypeError, AssertionError) as error:
         raise ValueError("it is not a journal of Optuna") from error
@@ -426,7 +430,8 @@ def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _flat(identity: Mapping[str, Any]) -> dict[str, str]:
-    space = {f"space.{name}": json.loads(distribution) for name, distribution in identity["space"].items()}
+    parsed = {f"space.{name}": json.loads(distribution) for name, distribution in identity["space"].items()}
+    space = {name: {"distribution": found["name"], **found["attributes"]} for name, found in parsed.items()}
     leaves = _leaves({"data": identity["data"], "objective": identity["objective"], "points": identity["points"]}, "")
     return leaves | _leaves(identity["configuration"], "") | _leaves(space, "")
 

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from flax import nnx
 
 from cappuccino.assemble import Training
-from cappuccino.commands.train import identity_of
 from cappuccino.config.roots import TrainConfig
 from cappuccino.evaluation.backtest import backtest_span, policy_strategy
 from cappuccino.evaluation.metrics import bars_a_year, measure
 from cappuccino.training.metrics_log import MetricsLog
-from cappuccino.training.run import Run
+from cappuccino.training.run import Run, identity_of
 
 
 def keep_training(
@@ -27,7 +26,7 @@ def keep_training(
     run = Run.create(config)
     with MetricsLog(run.folder, 0) as log:
         log.write(rows)
-    meta = {**identity_of(config, training.data), "validation": dict(validation)}
+    meta = {**identity_of(config, training.data.spec), "validation": dict(validation)}
     with run.checkpoints() as checkpoints:
         checkpoints.save(update, {"policy": {"weights": weights, "frozen": training.frozen}}, validation["score"], meta)
     return run

@@ -29,7 +29,8 @@ def select_device(name: str, cpu_devices: int = 1) -> str:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     if name != "auto":
         jax.config.update("jax_platforms", name)
-    jax.config.update("jax_num_cpu_devices", cpu_devices)
+    if cpu_devices > 1:
+        jax.config.update("jax_num_cpu_devices", cpu_devices)
     try:
         device = jax.devices()[0]
     except (RuntimeError, AssertionError) as error:  # the latter where JAX knows no backend of that name

@@ -25,6 +25,7 @@ from cappuccino.config.roots import TrainConfig
 from cappuccino.config.training import PPOConfig
 from cappuccino.errors import InputError
 from cappuccino.features.normaliser import Normaliser
+from cappuccino.market import MarketSpec
 from cappuccino.training.checkpoints import Checkpoints, Restored, unflatten
 
 _WHERE = ("name", "runs_dir", "resume", "device", "best")
@@ -34,6 +35,15 @@ _WHERE = ("name", "runs_dir", "resume", "device", "best")
 def config_hash(config: TrainConfig) -> str:
     """SHA-256, in hexadecimal, of everything in a configuration that decides a training's result."""
     return hashlib.sha256(json.dumps(configuration_of(config), sort_keys=True).encode()).hexdigest()
+
+
+def identity_of(config: TrainConfig, spec: MarketSpec) -> dict[str, Any]:
+    """What a checkpoint says that it was trained with, and must find again to be resumed."""
+    return {
+        "market fingerprint": spec.fingerprint,
+        "configuration hash": config_hash(config),
+        "assets": list(spec.assets),
+    }
 
 
 def configuration_of(config: TrainConfig) -> dict[str, Any]:

@@ -14,12 +14,18 @@ from typing import Any
 
 import optuna
 import sqlalchemy
+from optuna.distributions import FloatDistribution, distribution_to_json
 from optuna.trial import TrialState
 from sqlalchemy import event
 
 from cappuccino.sweep.study import Identity, SharedStudy, open_study
 
-IDENTITY = Identity(data="bars", configuration={"agent": {"gamma": 0.9, "epochs": 1}, "seed": 1}, space={}, objective="score")
+IDENTITY = Identity(
+    data="bars",
+    configuration={"agent": {"gamma": 0.9, "epochs": 1}, "seed": 1},
+    space={"agent.lr": distribution_to_json(FloatDistribution(0.1, 1.0))},
+    objective="score",
+)
 NAME = "search"
 
 
@@ -101,6 +107,6 @@ if __name__ == "__main__":
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     mode, url, n_trials, *lanes = sys.argv[1:]
     if mode == "run":
-        search(url, int(n_trials), int(lanes[0]) if lanes else 3, rest_s=0.005)
+        search(url, int(n_trials), int(lanes[0]) if lanes else 3, rest_s=0.03)
     else:
         die_at_each_write(url, int(n_trials), int(lanes[0]) if lanes else 2)

@@ -1,0 +1,57 @@
+"""A search small enough for a test, run as a user runs it: in a process of its own."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+
+import optuna
+
+from cappuccino.sweep.study import open_storage
+
+ROOT = pathlib.Path(__file__).parents[2]
+STUDY = "small"
+SMALL = (
+    "experiment=planted",
+    "data.bars=700",
+    "data.train_end=null",
+    "data.valid_end=null",
+    "network=mlp",
+    "network.lookback=1",
+    "network.hidden=[8]",
+    "network.head=[8]",
+    "env.clocks=4",
+    "env.accounts=2",
+    "env.episode_bars=16",
+    "training.rollout_steps=16",
+    "training.updates_per_chunk=1",
+    "training.env_steps=512",
+    "agent.epochs=1",
+    "agent.minibatches=2",
+)
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, str(ROOT / "train.py"), *SMALL, *words]
+
+
+def start(folder: pathlib.Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(command(*words), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def search(*words: str, n_trials: int = 6) -> tuple[str, ...]:
+    """The command line of a study named STUDY."""
+    return ("-m", f"hydra.sweeper.study_name={STUDY}", f"hydra.sweeper.n_trials={n_trials}", *words)
+
+
+def run(folder: pathlib.Path, *words: str, code: int = 0) -> str:
+    """What the command printed. Its exit code has to be `code`; of a failure, what it said on stderr."""
+    process = start(folder, *words)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == code, err
+    return " ".join((err if code else out).split())
+
+
+def study(folder: pathlib.Path, name: str = STUDY) -> optuna.Study:
+    return optuna.load_study(study_name=name, storage=open_storage(f"sqlite:///{folder / 'runs' / 'studies.db'}"))

@@ -1,0 +1,485 @@
+"""A study that processes share, and that is there again after any of them was killed."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.distributions import FloatDistribution, distribution_to_json
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from study_worker import IDENTITY, NAME, open_at
+
+from cappuccino.errors import InputError
+from cappuccino.sweep.leases import Lease, this_process
+from cappuccino.sweep.study import (
+    CLAIM,
+    FAILED,
+    LEASE,
+    LOST,
+    LOST_BY,
+    LOST_WHY,
+    RETRY_OF,
+    SharedStudy,
+    is_lost,
+    open_storage,
+    places_of,
+    shown_url,
+)
+
+ROOT = pathlib.Path(__file__).parents[2]
+WORKER = pathlib.Path(__file__).with_name("study_worker.py")
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+HERE = this_process()
+DEAD = dataclasses.replace(HERE, started="an earlier process")
+ELSEWHERE = dataclasses.replace(HERE, host="elsewhere")
+KINDS = ("sqlite", "journal")
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    yield
+    optuna.logging.set_verbosity(before)
+
+
+def url_in(folder: pathlib.Path, kind: str) -> str:
+    return f"{kind}:///{folder / 'study'}"
+
+
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
+    return url_in(tmp_path / "a folder", request.param)
+
+
+def start(mode: str, url: str, *numbers: int) -> subprocess.Popen[str]:
+    arguments = [sys.executable, str(WORKER), mode, url, *map(str, numbers)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+def finish(process: subprocess.Popen[str]) -> list[str]:
+    """The lines that a process said, which must have gone well and said nothing else."""
+    output, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, "")
+    return output.splitlines()
+
+
+def trials_of(study: SharedStudy) -> list[FrozenTrial]:
+    return study.study.get_trials(deepcopy=False)
+
+
+def assert_done(study: SharedStudy, n_trials: int) -> None:
+    """Each place was filled once, and each lost trial has the one retry, with its parameters."""
+    trials = trials_of(study)
+    places = places_of(trials)
+    assert {trial.state for trial in trials} <= set(ENDED)
+    filled = collections.Counter(places[trial.number] for trial in trials if not is_lost(trial))
+    assert filled == dict.fromkeys(range(n_trials), 1)
+    assert study.counted() == n_trials
+    assert study.waiting() == 0
+    assert study.claim() is None
+    retries = collections.Counter(trial.user_attrs[RETRY_OF] for trial in trials if RETRY_OF in trial.user_attrs)
+    assert retries == {trial.number: 1 for trial in trials if is_lost(trial)}
+    for trial in trials:
+        if is_lost(trial):
+            assert trial.user_attrs[LOST] is True
+            assert trial.user_attrs[LOST_WHY]
+        if (parent := trial.user_attrs.get(RETRY_OF)) is not None and trials[parent].params:
+            assert trial.system_attrs["fixed_params"] == trials[parent].params
+            assert trial.params == trials[parent].params or is_lost(trial)
+
+
+def test_processes_that_share_a_new_study_do_each_trial_once(url: str) -> None:
+    claimed = [line for process in [start("run", url, 40, 3) for _ in range(3)] for line in finish(process)]
+    study = open_at(url, 40)
+    assert study.counted() == 40
+    assert sorted(places_of(trials_of(study))[int(line.split()[1])] for line in claimed) == list(range(40))
+    assert len({line.split()[1] for line in claimed}) == len(claimed) == 40
+    assert len({trial.user_attrs["told_by"] for trial in trials_of(study) if trial.state in ENDED}) > 1
+    # What is left are at most the trials that were added when all places were taken.
+    left = [trial for trial in trials_of(study) if trial.state not in ENDED]
+    assert {trial.state for trial in left} <= {TrialState.WAITING}
+    assert len(left) <= 2
+
+
+def test_killed_twice_and_run_again(url: str) -> None:
+    for _ in range(2):
+        process = start("run", url, 24, 3)
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("claimed")
+        time.sleep(random.uniform(0.0, 0.15))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    finish(start("run", url, 24, 3))
+    assert_done(open_at(url, 24), 24)
+
+
+@pytest.mark.parametrize(("kind", "n_trials"), [("sqlite", 1), ("journal", 5)])
+def test_killed_at_each_write_in_turn(tmp_path: pathlib.Path, kind: str, n_trials: int) -> None:
+    """From the creation of the tables on; what one leaves undone, and what the next was about to repair, is made good."""
+    said = finish(start("die-at-each-write", url_in(tmp_path, kind), n_trials, 2))
+    assert int(said[-1].split()[1]) > 8
+    study = open_at(url_in(tmp_path, kind), n_trials)
+    assert_done(study, n_trials)
+    assert any(is_lost(trial) for trial in trials_of(study))
+
+
+def test_what_a_killed_writer_left_of_a_record_is_cut_off(tmp_path: pathlib.Path) -> None:
+    url = url_in(tmp_path, "journal")
+    open_at(url, 2)
+    with (tmp_path / "study").open("ab") as file:
+        file.write(b'{"op_code":5,"worker')
+    study = open_at(url, 2)
+    assert study.claim() is not None
+    assert study.claim() is not None
+    assert [json.loads(line) for line in (tmp_path / "study").read_text().splitlines()]
+    assert open_at(url, 2).counted() == 2
+
+
+def test_the_number_of_trials_is_the_studys(url: str) -> None:
+    study = open_at(url, 3)
+    assert (study.counted(), study.waiting()) == (0, 3)
+    first, second, third = (study.claim() for _ in range(3))
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert study.claim() is None
+    assert study.tell(first, 0.5, TrialState.COMPLETE, {"figure": [1, 2]})
+    assert study.tell(second, None, TrialState.FAIL, {})
+    assert (study.counted(), study.waiting()) == (3, 0)
+    assert open_at(url, 2).claim() is None
+    more = open_at(url, 5)
+    assert (more.counted(), more.waiting()) == (3, 2)
+    assert more.claim() is not None
+    assert study.claim() is None
+    assert more.claim() is not None
+    assert more.claim() is None
+    assert trials_of(more)[0].user_attrs["figure"] == [1, 2]
+
+
+def test_the_best_is_the_best_complete_trial(url: str) -> None:
+    study = open_at(url, 3)
+    assert study.best() is None
+    for value in (0.5, 2.0, 1.0):
+        trial = study.claim()
+        assert trial is not None
+        study.tell(trial, value, TrialState.COMPLETE, {})
+    best = study.best()
+    assert best is not None
+    assert best.value == 2.0
+
+
+def claim_as(study: SharedStudy, lease: Lease | None, *, key: str = LEASE) -> int:
+    """A running trial of another process: with its lease, with its claim alone, or with neither. Its number."""
+    trial = study.claim()
+    assert trial is not None
+    trial.suggest_float("x", 0.0, 1.0)
+    gone = Lease(DEAD, 0.0).to_json()
+    trial.set_user_attr(CLAIM, None)
+    trial.set_user_attr(LEASE, None)
+    trial.set_user_attr("noise", gone)
+    if lease is not None:
+        trial.set_user_attr(key, lease.to_json())
+    return trial.number
+
+
+@pytest.mark.parametrize(
+    ("lease", "key", "taken"),
+    [
+        (Lease(DEAD, 1e12), LEASE, True),
+        (Lease(DEAD, 1e12), CLAIM, True),
+        (Lease(HERE, 0.0), LEASE, False),
+        (Lease(HERE, 0.0), CLAIM, True),
+        (Lease(HERE, 1e12), CLAIM, False),
+        (Lease(ELSEWHERE, 1e12), LEASE, False),
+        (Lease(ELSEWHERE, 1.0), LEASE, True),
+        (Lease(ELSEWHERE, 1.0), CLAIM, True),
+        (None, LEASE, False),
+    ],
+)
+def test_whose_trials_are_taken_over(url: str, lease: Lease | None, key: str, taken: bool) -> None:
+    study = open_at(url, 1)
+    number = claim_as(study, lease, key=key)
+    assert study.take_over() == ([number] if taken else [])
+    assert study.take_over() == []
+    retry = study.claim()
+    assert (retry is not None) == taken
+    if retry is not None:
+        assert retry.user_attrs[RETRY_OF] == number
+        assert retry.suggest_float("x", 0.0, 1.0) == trials_of(study)[number].params["x"]
+        assert study.tell(retry, 1.0, TrialState.COMPLETE, {})
+        assert_done(study, 1)
+
+
+def test_another_hosts_trial_is_its_own_until_the_lease_runs_out(url: str) -> None:
+    study = open_at(url, 1)
+    until = time.time() + 1.0
+    number = claim_as(study, Lease(ELSEWHERE, until))
+    assert study.take_over() == []
+    assert study.claim() is None
+    time.sleep(max(0.0, until - time.time()) + 0.05)
+    assert study.take_over() == [number]
+    assert "lease of process" in trials_of(study)[number].user_attrs[LOST_WHY]
+
+
+def test_a_trial_that_nobody_signed_is_taken_over_after_the_length_of_a_lease(url: str) -> None:
+    study = open_at(url, 1, lease_seconds=0.5)
+    number = claim_as(study, None)
+    assert study.take_over() == []
+    time.sleep(0.6)
+    assert study.take_over() == [number]
+
+
+@pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL])
+def test_what_was_taken_over_is_not_told_again(url: str, state: TrialState) -> None:
+    study = open_at(url, 1)
+    trial = study.claim()
+    assert trial is not None
+    assert study.renew([trial]) == []
+    trial.set_user_attr(LEASE, Lease(ELSEWHERE, 0.0).to_json())
+    assert open_at(url, 1).counted() == 0
+    assert study.renew([trial]) == [trial]
+    for attributes in ({}, {"figure": 1}):
+        assert not study.tell(trial, 1.0 if state == TrialState.COMPLETE else None, state, attributes)
+    retry = study.claim()
+    assert retry is not None
+    assert study.tell(retry, 1.0, TrialState.COMPLETE, {})
+    assert not study.tell(retry, 2.0, TrialState.COMPLETE, {})
+    assert_done(study, 1)
+    assert [trial.value for trial in trials_of(study)] == [None, 1.0]
+
+
+def test_a_wrong_value_is_an_error_not_a_lost_trial(url: str) -> None:
+    study = open_at(url, 1)
+    trial = study.claim()
+    assert trial is not None
+    with pytest.raises(ValueError, match="not acceptable"):
+        study.tell(trial, float("nan"), TrialState.COMPLETE, {})
+    assert study.tell(trial, None, TrialState.FAIL, {})
+    assert trials_of(study)[0].user_attrs[FAILED] is True
+
+
+def test_a_lost_trial_whose_taker_died_before_the_retry_is_repaired(url: str) -> None:
+    study = open_at(url, 3)
+    for taker in (Lease(DEAD, 1e12), Lease(ELSEWHERE, 0.0), Lease(ELSEWHERE, 1e12)):
+        trial = study.claim()
+        assert trial is not None
+        trial.suggest_float("x", 0.0, 1.0)
+        trial.set_user_attr(LOST, True)
+        trial.set_user_attr(LOST_BY, taker.to_json())
+        study.study.tell(trial, state=TrialState.FAIL)
+    assert study.counted() == 0
+    assert study.take_over() == []
+    retried = [trial.user_attrs[RETRY_OF] for trial in trials_of(study) if RETRY_OF in trial.user_attrs]
+    assert retried == [0, 1], "the third's taker may still be about to"
+    assert study.claim() is not None
+    assert study.claim() is not None
+    assert study.claim() is None
+
+
+@given(st.lists(st.none() | st.integers(0, 30), max_size=31))
+def test_a_place_belongs_to_one_line_of_retries(parents: Sequence[int | None]) -> None:
+    trials = []
+    for number, parent in enumerate(parents):
+        repeats = None if parent is None or number == 0 else parent % number
+        trial = create_trial(state=TrialState.WAITING, user_attrs={} if repeats is None else {RETRY_OF: repeats})
+        trial.number = number
+        trials.append(trial)
+    places = places_of(trials)
+    for known in range(len(trials)):
+        assert places_of(trials[:known]).items() <= places.items(), "what is added later changes no place"
+    for place in range(len(set(places.values()))):
+        line = [trial for trial in trials if places.get(trial.number) == place]
+        assert RETRY_OF not in line[0].user_attrs
+        assert [trial.user_attrs[RETRY_OF] for trial in line[1:]] == [trial.number for trial in line[:-1]]
+
+
+@pytest.mark.parametrize("n_trials", [3, 10])
+def test_a_grid_gives_each_point_once_whoever_dies(url: str, n_trials: int) -> None:
+    points = [{"x": 0.5 * k, "kind": "ab"[k % 2]} for k in range(4)]
+    study = open_at(url, n_trials, points=points)
+    assert study.n_trials == min(n_trials, 4)
+    while (trial := study.claim()) is not None:
+        if trial.number == 1:
+            trial.set_user_attr(LEASE, Lease(DEAD, 0.0).to_json())
+            study.take_over()
+            continue
+        trial.suggest_float("x", 0.0, 2.0)
+        trial.suggest_categorical("kind", ["a", "b"])
+        study.tell(trial, 0.0, TrialState.COMPLETE, {})
+    done = [trial.params for trial in trials_of(study) if trial.state == TrialState.COMPLETE]
+    assert sorted(done, key=lambda params: params["x"]) == points[: study.n_trials]
+    with pytest.raises(InputError, match="points was"):
+        open_at(url, n_trials, points=points[:3])
+
+
+def changed_identities() -> list[tuple[dict[str, Any], str]]:
+    def space(high: float) -> dict[str, str]:
+        return {"agent.lr": distribution_to_json(FloatDistribution(0.1, high))}
+
+    return [
+        ({"data": "other bars"}, 'data was "bars" and is "other bars"'),
+        ({"objective": "return"}, 'objective was "score" and is "return"'),
+        ({"configuration": {"agent": {"gamma": 0.95, "epochs": 1}, "seed": 1}}, "agent.gamma was 0.9 and is 0.95;"),
+        ({"configuration": {"agent": {"gamma": 0.9, "epochs": 1}}}, "seed was 1 and is not there"),
+        ({"space": space(2.0)}, "space.agent.lr.high was 1.0 and is 2.0"),
+        ({"configuration": {str(k): k for k in range(9)}}, "and 9 more"),
+    ]
+
+
+@pytest.mark.parametrize(("change", "said"), changed_identities())
+def test_another_search_is_refused_and_nothing_changes(url: str, change: dict[str, Any], said: str) -> None:
+    study = open_at(url, 2)
+    claim_as(study, Lease(DEAD, 0.0))
+    file = pathlib.Path(url.partition(":///")[2])
+    before = file.read_bytes()
+    with pytest.raises(InputError) as refused:
+        open_at(url, 2, identity=dataclasses.replace(IDENTITY, **change))
+    assert said in str(refused.value)
+    assert "another name" in str(refused.value)
+    assert file.read_bytes() == before
+    assert open_at(url, 2).counted() == 0, "the same search goes on: the dead process's trial is taken over"
+
+
+def test_another_direction_is_refused_and_nothing_changes(url: str) -> None:
+    open_at(url, 2)
+    file = pathlib.Path(url.partition(":///")[2])
+    before = file.read_bytes()
+    with pytest.raises(InputError, match="is to maximize its objective, not to minimize it"):
+        open_at(url, 2, direction="minimize")
+    assert file.read_bytes() == before
+
+
+def test_a_study_of_somebody_else_is_refused(url: str) -> None:
+    other = optuna.create_study(study_name=NAME, storage=open_storage(url), direction="maximize")
+    other.add_trial(create_trial(value=1.0))
+    with pytest.raises(InputError, match="was not made by a sweep"):
+        open_at(url, 2)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql+psycopg://me:secret@127.0.0.1:1/db", "postgresql+psycopg://me:***@127.0.0.1:1/db"),
+        ("postgresql+psycopg://me@127.0.0.1:1/db?password=secret", "postgresql+psycopg://me@127.0.0.1:1/db"),
+        ("mysql://me:secret@there/db", "it must be sqlite:///FILE"),
+        ("sqlite://", "it must be sqlite:///FILE"),
+        ("sqlite:///:memory:", "it must be sqlite:///FILE"),
+        ("journal:///", "it must be sqlite:///FILE"),
+        ("studies.db", "it must be sqlite:///FILE"),
+        ("sqlite:////dev/null/study.db", "sqlite:////dev/null/study.db cannot be used"),
+        ("journal:////dev/null/study.log", "journal:////dev/null/study.log cannot be used"),
+    ],
+)
+def test_a_storage_that_cannot_be_had_is_named_without_its_password(url: str, said: str) -> None:
+    with pytest.raises(InputError) as refused:
+        open_at(url, 2)
+    assert said in str(refused.value)
+    assert "secret" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@given(st.from_regex(r"[a-z]{1,6}", fullmatch=True), st.from_regex(r"S[A-Z0-9:%]{3,9}", fullmatch=True))
+def test_a_password_is_never_shown(user: str, password: str) -> None:
+    assert shown_url(f"postgresql+psycopg://{user}:{password}@host/name") == f"postgresql+psycopg://{user}:***@host/name"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("content", [b"no database\n", b"[1]\n", b'{"op_code": 99}\n', b"\x00\xff\n"])
+def test_a_file_of_something_else_is_refused(tmp_path: pathlib.Path, kind: str, content: bytes) -> None:
+    (tmp_path / "study").write_bytes(content)
+    with pytest.raises(InputError, match="cannot be used"):
+        open_at(url_in(tmp_path, kind), 2)
+    assert (tmp_path / "study").read_bytes() == content
+
+
+def test_a_path_may_have_braces(tmp_path: pathlib.Path) -> None:
+    open_at(url_in(tmp_path / "{a}{", "sqlite"), 1)
+    assert (tmp_path / "{a}{" / "study").is_file()
+
+
+def samplers() -> dict[str, Callable[[], optuna.samplers.BaseSampler]]:
+    return {
+        "random": lambda: optuna.samplers.RandomSampler(seed=1),
+        "tpe": lambda: optuna.samplers.TPESampler(seed=1, constant_liar=True, n_startup_trials=4),
+        "multivariate tpe": lambda: optuna.samplers.TPESampler(
+            seed=1, constant_liar=True, multivariate=True, n_startup_trials=4
+        ),
+        "qmc": lambda: optuna.samplers.QMCSampler(seed=1, scramble=True, warn_independent_sampling=False),
+        "nsgaii": lambda: optuna.samplers.NSGAIISampler(seed=1, population_size=4),
+    }
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("name", samplers())
+def test_samplers_see_a_claimed_trial_as_one_that_was_asked_for(tmp_path: pathlib.Path, name: str) -> None:
+    study = open_at(url_in(tmp_path, "journal"), 16, sampler=samplers()[name]())
+    usual = optuna.create_study(sampler=samplers()[name](), direction="maximize")
+
+    def claim() -> optuna.Trial:
+        trial = study.claim()
+        assert trial is not None
+        return trial
+
+    found = []
+    for ask, tell in ((usual.ask, usual.tell), (claim, lambda trial, value: study.tell(trial, value, TrialState.COMPLETE, {}))):
+        params = []
+        for _ in range(8):
+            pair = []
+            for _ in range(2):  # two run side by side
+                trial = ask()
+                pair.append((trial, trial.suggest_float("x", 0.0, 1.0) + trial.suggest_float("lr", 1e-4, 1.0, log=True)))
+            params += [trial.params for trial, _ in pair]
+            for trial, value in pair:
+                tell(trial, value)
+        found.append(params)
+    assert found[0] == found[1]
+
+
+@settings(max_examples=12)
+@given(data=st.data())
+def test_whatever_several_processes_do_no_place_is_filled_twice(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Three holders of a study in any order; a trial is lost when its lease is replaced by a dead process's."""
+    url = url_in(tmp_path_factory.mktemp("shared"), "journal")
+    sizes = [data.draw(st.integers(1, 5)) for _ in range(3)]
+    holders = [open_at(url, size) for size in sizes]
+    running: list[optuna.Trial] = []
+    for _ in range(data.draw(st.integers(0, 15))):
+        study = data.draw(st.sampled_from(holders))
+        match data.draw(st.sampled_from(["claim", "claim", "tell", "lose", "take over"])):
+            case "claim":
+                before = study.counted()
+                trial = study.claim()
+                assert trial is None or before < study.n_trials
+                running += [trial] if trial is not None else []
+            case "tell" if running:
+                trial = running.pop(data.draw(st.integers(0, len(running) - 1)))
+                assert study.tell(trial, 0.0, TrialState.COMPLETE, {})
+            case "lose" if running:
+                trial = running.pop(data.draw(st.integers(0, len(running) - 1)))
+                trial.set_user_attr(LEASE, Lease(DEAD, 0.0).to_json())
+            case "take over":
+                study.take_over()
+        assert study.counted() <= max(sizes)
+    last = open_at(url, max(sizes))
+    for trial in running:
+        assert last.tell(trial, 0.0, TrialState.COMPLETE, {})
+    while (trial := last.claim()) is not None:
+        last.tell(trial, 0.0, TrialState.COMPLETE, {})
+    assert_done(last, max(sizes))
