@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from optuna import visualization
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from plotly.colors import sample_colorscale, sequential
 from plotly.offline import get_plotlyjs
 
 from cappuccino.evaluation.figures import AGENT_COLOUR, OTHER_COLOURS
@@ -31,13 +32,24 @@ CONTOUR_TRIALS = 100
 IMPORTANCE_TRIALS = 10
 """Fewest trials of which a tenth is a trial."""
 SLICES_A_ROW = 4
+PARALLEL_PARAMETERS = 8
 NUMBERS = 12
 """Trials named with a reason before the rest are only counted."""
+NARROW = ".trials th, .trials td { padding-left: 5px; padding-right: 5px; }"
+"""Style of the table of the best trials: ten of them stand side by side."""
 FIGURES = ("sharpe", "mean_log_growth", "turnover", "max_drawdown")
 """Attributes of trials shown in the table, from METRICS."""
 
-STATE_COLOURS = {"COMPLETE": "#0072b2", "PRUNED": "#e69f00", "FAIL": "#b3261e", "RUNNING": "#009e73"}
-_GREY = OTHER_COLOURS[0]
+STATE_COLOURS = {"complete": "#0072b2", "pruned": "#e69f00", "failed": "#b3261e", "running": "#009e73"}
+SCALE = sequential.Blues[2:]
+"""Optuna's colours but for the palest, which cannot be seen on white."""
+_STATE_NAMES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
 
 
 class Section(NamedTuple):
@@ -98,13 +110,18 @@ def render(study: optuna.Study, facts: Mapping[str, str], verdict: str) -> str:
     """The page's HTML."""
     seen = see(study)
     title = html.escape(study.study_name)
-    sections = [make(seen) for make in _SECTIONS]
-    script = f"<script>{get_plotlyjs()}</script>" if any(section.plots for section in sections) else ""
+    plotted = sections(seen)
+    script = f"<script>{get_plotlyjs()}</script>" if any(section.plots for section in plotted) else ""
     return (
         f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{title}</title>"
-        f"<meta name='viewport' content='width=device-width, initial-scale=1'><style>{STYLE}</style>{script}</head><body><main>"
-        f"{_head(study, facts, verdict)}{_best(seen)}{_states(seen)}{''.join(map(_section, sections))}</main></body></html>\n"
+        f"<meta name='viewport' content='width=device-width, initial-scale=1'><style>{STYLE}{NARROW}</style>{script}</head><body><main>"
+        f"{_head(study, facts, verdict)}{_best(seen)}{_states(seen)}{''.join(map(_section, plotted))}</main></body></html>\n"
     )
+
+
+def sections(seen: Seen) -> list[Section]:
+    """The parts of the page that are plots, in order."""
+    return [make(seen) for make in _SECTIONS]
 
 
 def see(study: optuna.Study) -> Seen:
@@ -147,9 +164,9 @@ def _best(seen: Seen) -> str:
         return "<section><h2>Best trials</h2><p class='note'>No trial has an objective to rank by.</p></section>"
     rows = [
         _row("Objective", "", [_objective(trial) for trial in best]),
-        _row("State", "", [trial.state.name.lower() for trial in best]),
+        _row("State", "", [_STATE_NAMES[trial.state] for trial in best]),
         _row("Duration", "s", [_seconds(trial) for trial in best]),
-        _row("Environment steps", "", [_number(trial.user_attrs.get("env_steps")) for trial in best]),
+        _row("Environment steps", "million", [_millions(trial.user_attrs.get("env_steps")) for trial in best]),
         _row("Seeds", "", [", ".join(trial.user_attrs.get("placed", {})) or UNDEFINED for trial in best]),
     ]
     for name in FIGURES:
@@ -159,27 +176,29 @@ def _best(seen: Seen) -> str:
             rows.append(_row(name.replace("_", " ").capitalize(), shown_unit(unit), found))
     for name in dict.fromkeys(name for trial in best for name in trial.params):
         rows.append(_row(name, "", [_value(trial.params[name]) if name in trial.params else UNDEFINED for trial in best]))
-    body = table(["trial", "unit", *(str(trial.number) for trial in best)], rows, highlight=2)
+    body = table(["Trial", *(str(trial.number) for trial in best)], rows, highlight=1)
     caption = (
         f"The best {len(best)} of {len(valued)} trials with an objective, by the span that chose them: the best of many flatters "
         "itself. Complete trials come first, then pruned ones by the last objective that they reported, which was of a shorter "
         f"training, then those whose policy did nothing. The lower rows are parameters; {UNDEFINED} is not on record."
     )
-    return f"<section><h2>Best trials</h2>{body}<p class='caption'>{caption}</p></section>"
+    return f"<section class='trials'><h2>Best trials</h2>{body}<p class='caption'>{caption}</p></section>"
 
 
 def _row(name: str, unit: str, cells: Sequence[str]) -> list[str]:
-    return [html.escape(name), f"<span class='unit'>{html.escape(unit)}</span>", *map(html.escape, cells)]
+    return [f"{html.escape(name)} <span class='unit'>{html.escape(unit)}</span>", *map(html.escape, cells)]
 
 
 def _objective(trial: FrozenTrial) -> str:
     return "did nothing" if trial.value is not None and math.isinf(trial.value) else _number(trial.value)
 
 
-def _number(value: Any) -> str:
-    if value is None:
-        return UNDEFINED
-    return signed(f"{value:,}" if isinstance(value, int) else f"{value:.4g}")
+def _number(value: float | None) -> str:
+    return UNDEFINED if value is None else signed(f"{value:.4g}")
+
+
+def _millions(steps: int | None) -> str:
+    return UNDEFINED if steps is None else f"{steps / 1e6:,.3g}"
 
 
 def _seconds(trial: FrozenTrial) -> str:
@@ -193,24 +212,24 @@ def _value(value: Any) -> str:
     """A parameter's value, as the command line takes it but for the digits and the minus sign."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
-    return value if isinstance(value, str) else signed(f"{value:.4g}" if isinstance(value, float) else str(value))
+    return value if isinstance(value, str) else signed(f"{value:.3g}" if isinstance(value, float) else str(value))
 
 
 def _states(seen: Seen) -> str:
     if not seen.trials:
         return "<section><h2>How the trials ended</h2><p class='note'>The study has no trials yet.</p></section>"
     rows = []
-    for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING):
+    lost = sum(map(is_lost, seen.trials))
+    for state in _STATE_NAMES:
         number = sum(trial.state == state for trial in seen.trials)
-        lost = sum(map(is_lost, seen.trials))
         remark = ""
         if state == TrialState.COMPLETE and seen.idle:
-            remark = f"{seen.idle} did nothing, which counts as the worst there is"
+            remark = f"of which {seen.idle} did nothing, the worst there is"
         if state == TrialState.FAIL and lost:
-            remark = f"{lost} lost with their process, and tried again as new trials"
-        rows.append([state.name.lower(), f"{number:,}", remark])
+            remark = f"of which {lost} because the process died: tried again, with a new number"
+        rows.append([_STATE_NAMES[state], f"{number:,}", remark])
     counts = table(["state", "trials", ""], rows, highlight=None)
-    return f"<section><h2>How the trials ended</h2>{counts}{_reasons(seen.trials)}</section>"
+    return f"<section class='definitions'><h2>How the trials ended</h2>{counts}</section>{_reasons(seen.trials)}"
 
 
 def _reasons(trials: Sequence[FrozenTrial]) -> str:
@@ -226,9 +245,8 @@ def _reasons(trials: Sequence[FrozenTrial]) -> str:
         [html.escape(why), str(len(numbers)), _listed(numbers)]
         for why, numbers in sorted(reasons.items(), key=lambda item: -len(item[1]))
     ]
-    return (
-        f"<div class='definitions'><h2>Why trials failed</h2>{table(['reason', 'trials', 'which'], rows, highlight=None)}</div>"
-    )
+    body = table(["reason", "trials", "which"], rows, highlight=None)
+    return f"<section class='definitions'><h2>Why trials failed</h2>{body}</section>"
 
 
 def _listed(names: Sequence[object]) -> str:
@@ -256,17 +274,17 @@ def _are(number: int) -> str:
     return "is 1" if number == 1 else f"are {number or 'none'}"
 
 
+def _idle_left_out(seen: Seen) -> str:
+    """A sentence to follow a caption of a plot of judged trials."""
+    many = seen.idle > 1
+    return f" {seen.idle} trial{'s' if many else ''} that did nothing {'are' if many else 'is'} left out." if seen.idle else ""
+
+
 def _left_out(seen: Seen) -> str:
-    """What the plots of judged trials and varied parameters do not show, as sentences to follow a caption."""
+    """Sentences to follow a caption of a plot of judged trials and varied parameters."""
     constant = [name for name in dict.fromkeys(n for trial in seen.judged for n in trial.params) if name not in seen.varied]
-    said = ""
-    if seen.idle:
-        said += (
-            f" {seen.idle} trial{'s' if seen.idle > 1 else ''} that did nothing {'are' if seen.idle > 1 else 'is'} left out."
-        )
-    if constant:
-        said += f" Left out as well, for all trials have the same value: {_listed(constant)}."
-    return said
+    said = f" Left out for having one value in all trials: {_listed(constant)}." if constant else ""
+    return _idle_left_out(seen) + said
 
 
 def _history(seen: Seen) -> Section:
@@ -278,11 +296,12 @@ def _history(seen: Seen) -> Section:
         trial if trial.number in judged else _failed(trial) for trial in seen.trials
     ]  # numbers must have no gaps here
     plot = visualization.plot_optimization_history(_Excerpt(seen.study, all_places), target_name="objective")
-    plot.update_traces(marker={"color": _GREY, "size": 6}, name="a trial", selector={"mode": "markers"})
+    plot.update_traces(marker={"color": OTHER_COLOURS[0], "size": 6}, name="a trial", selector={"mode": "markers"})
     plot.update_traces(
         line={"color": AGENT_COLOUR, "width": 2.4, "shape": "hv"}, name="best so far", selector={"mode": "lines"}
     )
     _style(plot, 360, "trial", "objective")
+    plot.update_xaxes(_whole_steps(len(seen.trials) - 1))
     caption = (
         "The objective of every complete trial by the trial's number, and the best so far. The best of more trials is higher "
         "(or lower, if it is minimised) even where nothing can be learnt; pruned and failed trials have no place here."
@@ -296,10 +315,6 @@ def _failed(trial: FrozenTrial) -> FrozenTrial:
     return changed
 
 
-def _idle_left_out(seen: Seen) -> str:
-    return _left_out(seen._replace(judged=[]))
-
-
 def _importances(seen: Seen) -> Section:
     title = "Importance of parameters"
     if why := _too_few(seen, trials=IMPORTANCE_TRIALS, parameters=2, differ=True):
@@ -307,7 +322,7 @@ def _importances(seen: Seen) -> Section:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the caption has them
         plot = visualization.plot_param_importances(_Excerpt(seen.study, seen.judged), params=seen.varied)
-    plot.update_traces(marker_color=OTHER_COLOURS[2])
+    plot.update_traces(marker_color=OTHER_COLOURS[2], text=None, texttemplate="%{x:.1%}")
     _style(plot, 110 + 26 * len(seen.varied), "importance, share of the sum over parameters", "")
     plot.update_xaxes(range=[0, 1.08 * max(seen.importances.values())], tickformat=".0%")
     caption = (
@@ -330,7 +345,13 @@ def _slices(seen: Seen) -> Section:
     for first in range(0, len(seen.varied), width):
         plot = visualization.plot_slice(excerpt, params=seen.varied[first : first + width], target_name="objective")
         _style(plot, 300, None, None)
-        plot.update_traces(marker={"size": 7})
+        plot.update_traces(
+            marker={"size": 7, "colorscale": SCALE, "colorbar": {"title": "trial", **_whole_steps(len(seen.trials) - 1)}}
+        )
+        for name, axis in zip(sorted(seen.varied[first : first + width]), plot.select_xaxes(), strict=True):
+            tried = [trial.params[name] for trial in seen.judged if name in trial.params]
+            if axis.type == "log":
+                axis.tickvals = _log_ticks(min(tried), max(tried))
         plots.append(plot)
     caption = (
         "The objective of every complete trial against each parameter, those of most importance above where that is known; darker "
@@ -344,14 +365,24 @@ def _parallel(seen: Seen) -> Section:
     if why := _too_few(seen, parameters=2, differ=True):
         return Section(title, (), why)
     excerpt = _Excerpt(seen.study, seen.judged)
-    plot = visualization.plot_parallel_coordinate(excerpt, params=seen.varied, target_name="objective")
-    _style(plot, 460, None, None)
-    plot.update_layout(hovermode="closest", margin={"b": 110})
-    plot.update_xaxes(showline=False, ticks="", tickangle=25)
+    names = seen.varied[:PARALLEL_PARAMETERS]
+    plot = visualization.plot_parallel_coordinate(excerpt, params=names, target_name="objective")
+    _style(plot, 420, None, None)
+    plot.update_layout(hovermode="closest", margin={"b": 72})
+    plot.update_xaxes(showline=False, ticks="", tickangle=15)
+    upwards = seen.study.direction == StudyDirection.MAXIMIZE
+    lines: Any = plot.select_traces(selector={"mode": "lines"})
+    for line in lines:
+        height = line.y[0]  # on the first axis, the objective's
+        line.update(opacity=0.8, line_color=sample_colorscale(SCALE, height if upwards else 1 - height)[0])
+    plot.update_traces(marker_colorscale=SCALE, selector={"mode": "markers"})
     caption = (
         "A line for every complete trial, from its objective through its parameters, in alphabetical order; the darker, the better. "
         "A trial without a parameter passes through None. The axes span what was tried, not what was allowed."
     )
+    if len(names) < len(seen.varied):
+        most = "most important" if seen.importances else "first"
+        caption += f" Drawn are the {len(names)} {most} of {len(seen.varied)} parameters."
     return Section(title, (plot,), caption + _left_out(seen))
 
 
@@ -366,7 +397,11 @@ def _contours(seen: Seen) -> Section:
     plot = visualization.plot_contour(_Excerpt(seen.study, trials), params=names, target_name="objective")
     _style(plot, 460 if len(names) == 2 else 130 + 210 * len(names), None, None)
     plot.update_traces(marker={"size": 4, "line": {"width": 0}}, selector={"type": "scatter"})
-    plot.update_traces(contours_showlines=False, selector={"type": "contour"})
+    plot.update_traces(line_width=0, colorscale=SCALE, selector={"type": "contour"})
+    plot.update_yaxes(showgrid=False)
+    for axis in (*plot.select_xaxes(), *plot.select_yaxes()):
+        if axis.type == "log":
+            axis.tickvals = _log_ticks(*(10**end for end in axis.range))
     most = "the most important parameters" if seen.importances else "the first parameters (importance is not known)"
     caption = (
         f"The objective over pairs of {most}, at most {CONTOUR_PARAMETERS} that occur together; the darker, the better. Colour is "
@@ -376,6 +411,13 @@ def _contours(seen: Seen) -> Section:
     if len(trials) < len(seen.judged):
         caption += f" Drawn are {len(trials)} of {len(seen.judged)} trials, spread evenly from the best to the worst."
     return Section(title, (plot,), caption + _left_out(seen))
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """The powers of ten in a range, or, of a narrow one, 1, 2 and 5 times those."""
+    powers = [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+    steps = (1, 2, 5) if high < 100 * low else (1,)
+    return [float(f"{step * power:.1g}") for power in powers for step in steps if low <= step * power <= high]
 
 
 def _spread(trials: list[FrozenTrial], most: int) -> list[FrozenTrial]:
@@ -403,7 +445,7 @@ def _together(names: Sequence[str], trials: Sequence[FrozenTrial]) -> list[str]:
 def _intermediate(seen: Seen) -> Section:
     title = "Course of the trials"
     reported = [value for trial in seen.trials for value in trial.intermediate_values.values()]
-    trials = [_finite_course(trial) for trial in seen.trials if trial.state != TrialState.FAIL]
+    trials = [_finite_course(trial) for trial in seen.trials if trial.state in _COURSED]
     trials = [trial for trial in trials if trial.intermediate_values]
     if not trials:
         said = "and none did" if not reported else "and those that did reported only that their policy did nothing, or failed"
@@ -412,16 +454,22 @@ def _intermediate(seen: Seen) -> Section:
     best = _best_number(seen)
     traces: Any = plot.data
     for trial, trace in zip(trials, traces, strict=True):
-        colour = AGENT_COLOUR if trial.number == best else STATE_COLOURS[trial.state.name]
+        colour = AGENT_COLOUR if trial.number == best else STATE_COLOURS[_STATE_NAMES[trial.state]]
         trace.update(
-            name=f"trial {trial.number}, {trial.state.name.lower()}",
+            name=f"trial {trial.number}, {_STATE_NAMES[trial.state]}",
             line={"color": colour, "width": 2.4 if trial.number == best else 1},
             marker={"color": colour, "size": 4},
             opacity=1 if trial.number == best else 0.55,
+            showlegend=False,
             zorder=int(trial.number == best),
         )
-    _legend(plot, [trial.state.name for trial in trials if trial.number != best], best in [trial.number for trial in trials])
+    _legend(
+        plot,
+        [_STATE_NAMES[trial.state] for trial in trials if trial.number != best],
+        best in [trial.number for trial in trials],
+    )
     _style(plot, 420, "chunk of training", "objective")
+    plot.update_xaxes(_whole_steps(max(step for trial in trials for step in trial.intermediate_values)))
     plot.update_layout(hovermode="closest")
     caption = (
         "The objective that each trial reported after every chunk of its training, counted from 0. A line that ends early was "
@@ -435,6 +483,9 @@ def _intermediate(seen: Seen) -> Section:
     return Section(title, (plot,), caption)
 
 
+_COURSED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+
+
 def _finite_course(trial: FrozenTrial) -> FrozenTrial:
     changed = copy.copy(trial)
     changed.intermediate_values = {step: value for step, value in trial.intermediate_values.items() if math.isfinite(value)}
@@ -443,12 +494,13 @@ def _finite_course(trial: FrozenTrial) -> FrozenTrial:
 
 def _best_number(seen: Seen) -> int | None:
     sign = 1 if seen.study.direction == StudyDirection.MAXIMIZE else -1
-    return max(((sign * (trial.value or 0.0), -trial.number) for trial in seen.judged), default=(0.0, None))[1]
+    best = max(seen.judged, key=lambda trial: sign * (trial.value or 0.0), default=None)
+    return None if best is None else best.number
 
 
 def _legend(plot: go.Figure, states: Sequence[str], with_best: bool) -> None:
     """Entries for the states that occur and the best trial, without lines of their own."""
-    entries = {state.lower(): colour for state, colour in STATE_COLOURS.items() if state in states}
+    entries = {state: colour for state, colour in STATE_COLOURS.items() if state in states}
     for name, colour in (entries | ({"the best": AGENT_COLOUR} if with_best else {})).items():
         plot.add_scatter(x=[None], y=[None], mode="lines", name=name, line={"color": colour, "width": 2.4}, showlegend=True)
     plot.update_layout(showlegend=True)
@@ -462,7 +514,9 @@ def _timeline(seen: Seen) -> Section:
     plot = visualization.plot_timeline(_Excerpt(seen.study, trials))
     traces: Any = plot.data
     for trace in traces:
-        trace.update(marker={"color": STATE_COLOURS[trace.name], "line": {"width": 0}}, name=trace.name.lower())
+        state = _STATE_NAMES[TrialState[trace.name]]
+        trace.update(name=state, marker={"color": STATE_COLOURS[state], "line": {"width": 0}})
+        trace.update(hovertemplate=f"%{{text}}<extra>{state}</extra>")
     _style(plot, min(700, 160 + 8 * len(trials)), "time", "trial")
     plot.update_layout(hovermode="closest", bargap=0.15)
     plot.update_yaxes(autorange="reversed")
@@ -505,12 +559,17 @@ def _style(plot: go.Figure, height: int, x_title: str | None, y_title: str | Non
     )
     plot.update_xaxes(showgrid=False, zeroline=False, showline=True, linecolor="#bbb", ticks="outside", tickcolor="#bbb")
     plot.update_yaxes(gridcolor="#eee", zeroline=False)
-    plot.update_xaxes(title_font_size=12)
-    plot.update_yaxes(title_font_size=12)
+    for update in (plot.update_xaxes, plot.update_yaxes):
+        update(title_font_size=12, exponentformat="none")
     if x_title is not None:
         plot.update_xaxes(title_text=x_title)
     if y_title is not None:
         plot.update_yaxes(title_text=y_title)
+
+
+def _whole_steps(last: int) -> dict[str, int]:
+    """Of an axis of whole numbers up to `last`: no ticks between them."""
+    return {"dtick": 1} if last < 12 else {}
 
 
 def _section(section: Section) -> str:

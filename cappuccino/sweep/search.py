@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 from rich.console import Console
 
@@ -58,7 +59,10 @@ class Search:
                 for (number, seed), done in chunk.items():
                     self._take(number, seed, done)
                 for running in list(self._running.values()):
-                    self._judge(running)
+                    try:
+                        self._judge(running)
+                    except UpdateFinishedTrialError:  # another process took it over, thinking this one dead
+                        self._drop(running.trial.number)
                 self._renew()
                 progress.show(self._running.values())
                 self._check_failures()
@@ -153,9 +157,11 @@ class Search:
             return
         self._renewed = time.monotonic()
         for gone in self._shared.renew([running.trial for running in self._running.values()]):
-            running = self._running.pop(gone.number)
-            for seed in running.seeds:
-                self._engine.end((gone.number, seed))
+            self._drop(gone.number)
+
+    def _drop(self, number: int) -> None:
+        for seed in self._running.pop(number).seeds:
+            self._engine.end((number, seed))
 
     def _check_failures(self) -> None:
         allowed, failed = self._settings.max_failure_rate * self._shared.n_trials, self._ended[TrialState.FAIL]

@@ -59,7 +59,10 @@ def sides(lookback: int, number: int, *overrides: str) -> tuple[dict[str, Callab
     learner, weights, frozen = training.learner, training.weights, training.frozen
     starts, params = training.starts, training.params
     valid = starts_at(span_rows(data.spec, data.spans.valid, lookback)[:VALID])
-    lanes = [Lane(weights, frozen, starts, params, valid, params.env, jnp.int32(10**6), jax.random.key(seed)) for seed in range(number)]
+    lanes = [
+        Lane(weights, frozen, starts, params, valid, params.env, jnp.int32(10**6), jax.random.key(seed))
+        for seed in range(number)
+    ]
 
     def alone() -> Callable[[], None]:
         holder = [training.begin()]
