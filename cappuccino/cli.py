@@ -117,6 +117,7 @@ def _job(command: str) -> Callable[[Any], None]:
     def job(composed: Any) -> None:
         folder = _output_folder()
         try:
+            _check_multirun()
             config = _config_of_job(composed, folder)
             importlib.import_module(f"cappuccino.commands.{command}").run(config)
         except Exception as error:  # noqa: BLE001 - passed on whole, see _Stop
@@ -125,6 +126,20 @@ def _job(command: str) -> Callable[[Any], None]:
             raise _Stop(error) from None
 
     return job
+
+
+def _check_multirun() -> None:
+    """Raises InputError for what only a multirun reads, which Hydra would let pass and nobody heed."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    found = HydraConfig.get()
+    only = ("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher")
+    given = [word for word in found.overrides.hydra if word.lstrip("+~").startswith(only)]
+    if found.runtime.choices.get("sweep") is not None:
+        given.append(f"sweep={found.runtime.choices['sweep']}")
+    if found.mode is RunMode.RUN and given:
+        raise InputError(f"{given[0]} is for a multirun; give -m too")
 
 
 def _config_of_job(composed: Any, folder: pathlib.Path) -> Any:

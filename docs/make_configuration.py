@@ -20,7 +20,9 @@ LINE = re.compile(r"^(?P<indent> *)(?P<key>[a-z_]+): ?(?P<value>.*?)\s*(?:  #\s?
 def table(path: pathlib.Path) -> list[str]:
     """Rows of one YAML file: dotted key, value, comment. What names the choice itself is left out: its group chooses it."""
     group = path.parent.name
-    prefix = {"conf": [], "experiment": [], "sweeper": ["hydra", "sweeper"]}.get(group, [group])
+    prefix = {"conf": [], "experiment": [], "sweeper": ["hydra", "sweeper"], "launcher": ["hydra", "launcher"]}.get(
+        group, [group]
+    )
     rows, parents = [], []
     for line in path.read_text().splitlines():
         match = LINE.match(line)
@@ -65,8 +67,8 @@ def render() -> str:
     roots = sorted((ROOT / "conf").glob("*.yaml"))
     groups = sorted((ROOT / "conf").glob("*/*.yaml"))
     groups = [path for path in groups if path.parent.name != "hydra"]
-    sweeper = ROOT / "conf" / "hydra" / "sweeper" / "optuna.yaml"
-    return "\n".join([HEAD, *map(section, [*roots, *groups, sweeper])])
+    plugins = [ROOT / "conf" / "hydra" / name for name in ("sweeper/optuna.yaml", "launcher/ray.yaml")]
+    return "\n".join([HEAD, *map(section, [*roots, *groups, *plugins])])
 
 
 if __name__ == "__main__":

@@ -51,7 +51,9 @@ def windows_of(rows: Float[Array, "*N W F"], lookback: int) -> Float[Array, "*N 
         return rows
     if outputs == 1:
         return rows.reshape(*rows.shape[:-2], 1, -1)
-    # A window is a contiguous piece of the flattened rows: copies, where a gather would go through every number.
+    # As few copies as there can be, of whole rows: each is an operation to compile, and a gather would go through every number.
+    if lookback < outputs:
+        return jnp.concatenate([rows[..., k : k + outputs, :] for k in range(lookback)], axis=-1)
     features, line = rows.shape[-1], rows.reshape(*rows.shape[:-2], -1)
     return jnp.stack([line[..., k * features : (k + lookback) * features] for k in range(outputs)], axis=-2)
 

@@ -24,6 +24,7 @@ SCHEMAS: dict[str, dict[str, type[Any]]] = {
     "agent": {"ppo": training.PPOConfig, "apg": training.APGConfig},
     "training": {"training": training.TrainingConfig},
     "hydra/sweeper": {"optuna": sweep.SweeperConfig},
+    "hydra/launcher": {"ray": sweep.RayConfig},
     "broker": {"local": trading.LocalBrokerConfig, "alpaca": trading.AlpacaBrokerConfig},
 }
 """The typed schema `<name>_schema` of each group, on which the group's YAML files build: what it lacks, they cannot have."""

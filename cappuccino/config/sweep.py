@@ -1,8 +1,9 @@
-"""How a multirun searches: the `hydra.sweeper` node where `hydra/sweeper=optuna`."""
+"""How a multirun searches, and where: the `hydra.sweeper` and `hydra.launcher` nodes."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 from omegaconf import MISSING
@@ -61,3 +62,21 @@ class SweeperConfig:
         )
         if self.lanes != "auto" and not (isinstance(self.lanes, int) and self.lanes >= 1):
             raise InputError(f"hydra.sweeper.lanes is {self.lanes}; it must be auto or a whole number of at least 1")
+
+
+@dataclasses.dataclass
+class RayConfig:
+    """Where a search's workers run: the `hydra.launcher` node where `hydra/launcher=ray`."""
+
+    address: str = MISSING
+    workers: int = MISSING
+    cpus: int = MISSING
+    gpus: int = MISSING
+
+    def check(self) -> None:
+        """Raises InputError for what is no cluster and no worker."""
+        check_ranges("hydra.launcher", self, workers="[1, inf)", cpus="[1, inf)", gpus="[0, inf)")
+        if self.address != "auto" and not re.fullmatch(r"[^:/\s]+:\d{1,5}", self.address):
+            raise InputError(
+                f"hydra.launcher.address is {self.address!r}; it must be auto or HOST:PORT of the cluster's head node"
+            )

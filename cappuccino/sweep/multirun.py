@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import functools
@@ -18,29 +19,29 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import configure_log
 from hydra.types import RunMode
 from hydra.utils import get_method, instantiate
-from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf import DictConfig, OmegaConf
 from optuna.exceptions import ExperimentalWarning
+from optuna.trial import TrialState
 from rich.console import Console
 
-from cappuccino.config.composition import to_config
-from cappuccino.config.roots import TrainConfig
-from cappuccino.config.sweep import SweeperConfig
+from cappuccino.config.sweep import RayConfig, SweeperConfig
 from cappuccino.errors import InputError
+from cappuccino.sweep.composing import Composer
 from cappuccino.sweep.engine import Markets
 from cappuccino.sweep.grid import train_grid
 from cappuccino.sweep.outcome import conclude
-from cappuccino.sweep.search import Search
+from cappuccino.sweep.search import Compose, Search
+from cappuccino.sweep.searchable import check_searchable
 from cappuccino.sweep.space import Space, check_sampler, grid_points, is_search, jobs, read_space, suggest
-from cappuccino.sweep.study import Identity, open_study
+from cappuccino.sweep.storage import shown_url
+from cappuccino.sweep.study import Identity, SharedStudy, open_study
+from cappuccino.sweep.workers import connected
 from cappuccino.training.device import select_device
 from cappuccino.training.run import configuration_of
 
 DEFAULT_SWEEP = "ppo"
 MOST_CPU_DEVICES = 8
 """Devices that a search makes of a CPU's cores where the number of lanes is left to it: more would ask for many trials at once."""
-
-_FIXED = ("data", "device", "name", "runs_dir", "resume", "best", "experiment", "sweep", "training.updates_per_chunk")
-"""What cannot be searched: what trials are compared on, where they lie, and how often they are judged."""
 
 _PRUNERS = {
     "median": optuna.pruners.MedianPruner,
@@ -65,24 +66,31 @@ def multirun(config: DictConfig, loader: ConfigLoader, arguments: Sequence[str])
     settings.check()
     lanes = None if settings.lanes == "auto" else settings.lanes
     searching = _asks_for_a_search(config) or is_search(settings.params or {}, arguments, settings.custom_search_space)
+    launcher = _launcher(config, searching)
     _say_clash(console)
-    console.print(f"device      {select_device(config.device, _cpu_devices(lanes))}")
+    if launcher is None:
+        console.print(f"device      {select_device(config.device, _cpu_devices(lanes))}")
     if searching:
-        _search(config, loader, settings, arguments, console)
+        _search(config, loader, settings, arguments, launcher, console)
     else:
-        configs = [
-            _compose(config, loader, job, f"{config.name}/{number}") for number, job in enumerate(jobs(arguments, loader))
-        ]
+        compose = Composer(config, loader).compose
+        configs = [compose(job, f"{config.name}/{number}") for number, job in enumerate(jobs(arguments, loader))]
         train_grid(configs, lanes, console)
 
 
 def _search(
-    config: DictConfig, loader: ConfigLoader, settings: SweeperConfig, arguments: Sequence[str], console: Console
+    config: DictConfig,
+    loader: ConfigLoader,
+    settings: SweeperConfig,
+    arguments: Sequence[str],
+    launcher: RayConfig | None,
+    console: Console,
 ) -> None:
     space = read_space(settings.params or {}, arguments)
-    _check_searchable(space)
-    base = _compose(config, loader, space.fixed, "search")
-    _check_ends(space, functools.partial(_compose, config, loader))
+    compose = Composer(config, loader).compose
+    base = compose(space.fixed, "search")
+    check_searchable(space.dimensions, base)
+    _check_ends(space, compose)
     extend = get_method(settings.custom_search_space) if settings.custom_search_space else None
     sampler, points = _sampler(settings, space)
     markets = Markets()
@@ -94,34 +102,79 @@ def _search(
     )
     name = settings.study_name or f"{config.hydra.runtime.choices.get('sweep') or 'search'}-{_short_hash(identity)}"
     storage = settings.storage or f"sqlite:///{config.runs_dir}/studies.db"
-    shared = open_study(
-        name,
-        storage,
-        sampler=sampler,
-        pruner=_PRUNERS[settings.pruner](),
-        direction=settings.direction,
-        identity=identity,
-        n_trials=settings.n_trials,
-        lease_seconds=settings.lease,
-        points=points,
-    )
     folder = pathlib.Path(config.runs_dir) / name
-    if shared.counted() == 0 and folder.exists() and any(path.name.isdecimal() for path in folder.iterdir()):
-        raise InputError(f"{folder} holds the trials of another study; choose another hydra.sweeper.study_name")
-    console.print(
-        f"study       {name} in {storage}: {shared.counted()} of {shared.n_trials} trials begun or ended; "
-        f"{len(space.dimensions)} parameters, objective {settings.objective}"
-    )
-    Search(
-        settings,
-        shared,
-        lambda trial: suggest(space, trial, extend, config),
-        functools.partial(_compose, config, loader),
-        markets,
-        name,
-        console,
-    ).run()
+    with connected(launcher) if launcher is not None else contextlib.nullcontext() as cluster:
+        if cluster is not None:
+            cluster.check(storage)
+        shared = open_study(
+            name,
+            storage,
+            sampler=sampler,
+            pruner=_PRUNERS[settings.pruner](),
+            direction=settings.direction,
+            identity=identity,
+            n_trials=settings.n_trials,
+            lease_seconds=settings.lease,
+            points=points,
+        )
+        if shared.counted() == 0 and folder.exists() and any(path.name.isdecimal() for path in folder.iterdir()):
+            raise InputError(f"{folder} holds the trials of another study; choose another hydra.sweeper.study_name")
+        console.print(
+            f"study       {name} in {shown_url(storage)}: {shared.counted()} of {shared.n_trials} trials begun or ended; "
+            f"{len(space.dimensions)} parameters, objective {settings.objective}"
+        )
+        failed = 0
+        if cluster is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            failed = cluster.run(_words_of_a_worker(config, settings, arguments, name), folder, console)
+        else:
+            Search(
+                settings,
+                shared,
+                lambda trial: suggest(space, trial, extend, config),
+                compose,
+                markets,
+                name,
+                console,
+            ).run()
     conclude(shared, settings, folder, console)
+    if failed and (left := _unfinished(shared)):
+        raise InputError(
+            f"{failed} workers failed and {left} of {shared.n_trials} trials have not ended; give the command again"
+        )
+
+
+def _unfinished(shared: SharedStudy) -> int:
+    """Trials of the study that run or wait, those of the dead included."""
+    shared.take_over()
+    return shared.waiting() + len(shared.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+
+
+def _launcher(config: DictConfig, searching: bool) -> RayConfig | None:
+    """Where the workers run; None for this process."""
+    chosen = config.hydra.runtime.choices.get("hydra/launcher")
+    if chosen == "basic":
+        return None
+    settings: Any = OmegaConf.to_object(config.hydra.launcher)
+    if not isinstance(settings, RayConfig):
+        raise InputError(f"hydra/launcher is {chosen}; it must be basic, which is this process, or ray")
+    settings.check()
+    if not searching:
+        raise InputError("hydra/launcher=ray is for a search, whose workers share a study; give one, like sweep=ppo")
+    if config.device == "cuda" and settings.gpus == 0:
+        raise InputError("device is cuda, but hydra.launcher.gpus is 0; it must be at least 1, the GPUs of each worker")
+    return settings
+
+
+def _words_of_a_worker(config: DictConfig, settings: SweeperConfig, arguments: Sequence[str], name: str) -> list[str]:
+    """The words of this command without the launcher's. The study is named: where other data lies it must not make its own."""
+    sources = config.hydra.runtime.config_sources
+    folders = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
+    words = [
+        word for word in config.hydra.overrides.hydra if not word.lstrip("+~").startswith(("hydra/launcher", "hydra.launcher"))
+    ]
+    named = [] if settings.study_name else [f"hydra.sweeper.study_name={name}"]
+    return ["-m", *folders, *words, *named, *arguments]
 
 
 def _asks_for_a_search(config: DictConfig) -> bool:
@@ -136,24 +189,7 @@ def _sweeps(word: str) -> bool:
     return word.startswith("sweep=") or "glob(" in word or read_space({}, [word]).dimensions != {}
 
 
-def _compose(config: DictConfig, loader: ConfigLoader, overrides: Sequence[str], name: str) -> TrainConfig:
-    composed = copy.deepcopy(loader.load_sweep_config(config, list(overrides)))
-    with flag_override(composed, ["readonly", "struct"], [False, False]):
-        del composed["hydra"]
-        composed.name = name
-    return to_config(composed)
-
-
-def _check_searchable(space: Space) -> None:
-    for name in space.dimensions:
-        if name == "seed":
-            raise InputError("seed cannot be searched; hydra.sweeper.seeds=3 trains every trial with three seeds")
-        fixed = next((key for key in _FIXED if name == key or name.startswith(f"{key}.")), None)
-        if fixed is not None:
-            raise InputError(f"{name} cannot be searched: all trials of a study have the same {fixed}")
-
-
-def _check_ends(space: Space, compose: Any) -> None:
+def _check_ends(space: Space, compose: Compose) -> None:
     """Compose every dimension's ends and choices, the others at their first: what a trial may get must be a configuration."""
     ends = {name: _ends(one) for name, one in space.dimensions.items()}
     first = {name: values[0] for name, values in ends.items()}
@@ -204,9 +240,19 @@ def _short_hash(identity: Identity) -> str:
 
 def _cpu_devices(lanes: int | None) -> int:
     """As many devices as there are cores, so that each trains lanes of its own; a divisor of `lanes` where that is given."""
-    cores = os.cpu_count() or 1
+    cores = _cores()
     most = min(cores, MOST_CPU_DEVICES) if lanes is None else min(cores, lanes)
     return most if lanes is None else next(number for number in range(most, 0, -1) if lanes % number == 0)
+
+
+def _cores() -> int:
+    """Cores for this process: NPROC, from which XLA takes the size of its thread pools too, or those that it may run on."""
+    said = os.environ.get("NPROC")
+    if said is not None:
+        if not said.isdecimal() or int(said) < 1:
+            raise InputError(f"NPROC is {said!r} in the environment; it must be a number of cores, or not set")
+        return int(said)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _say_clash(console: Console) -> None:

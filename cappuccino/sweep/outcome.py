@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pathlib
+from collections import Counter
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from cappuccino.config.sweep import OBJECTIVES, SweeperConfig
+from cappuccino.evaluation.report import UNDEFINED, signed
 from cappuccino.sweep.best import write_best
+from cappuccino.sweep.ends import end_of
 from cappuccino.sweep.report import write_study_report
 from cappuccino.sweep.significance import Significance, significance_of
 from cappuccino.sweep.study import SharedStudy
@@ -23,16 +26,20 @@ def conclude(shared: SharedStudy, settings: SweeperConfig, folder: pathlib.Path,
     best = shared.best()
     found = None if best is None or not _did_something(best) else significance_of(shared.study, best)
     said = verdict(shared.study, best, found)
-    facts = {
-        "Study": f"{shared.study.study_name}, {shared.counted()} of {shared.n_trials} trials begun or ended",
-        "Objective": f"{settings.objective}: {OBJECTIVES[settings.objective]}, on the validation span, after costs",
-        "Sampler": type(shared.study.sampler).__name__,
-        "Pruner": settings.pruner,
-        "Seeds of each trial": str(settings.seeds),
-    }
+    facts = {}
     if found is not None:
-        deflated = "undefined" if found.deflated is None else f"{found.deflated:.3f}, over {found.trials} trials"
-        facts |= {"Sharpe ratio of the best, a year": f"{found.sharpe_a_year:.2f}", "Deflated Sharpe ratio": deflated}
+        facts = {
+            "Sharpe ratio of the best, a year, raw": signed(f"{found.sharpe:.2f}"),
+            f"Of the best of {found.trials} tries of nothing": UNDEFINED if found.luck is None else f"{found.luck:.2f}",
+            "Deflated Sharpe ratio": UNDEFINED
+            if found.deflated is None
+            else f"{found.deflated:.2f}; {CONVINCING} would convince",
+        }
+    facts |= {
+        "Objective": f"{settings.objective}: {OBJECTIVES[settings.objective]}, on the validation span, after costs",
+        "Trials": f"{shared.counted()} of {shared.n_trials} begun or ended, {settings.seeds} seed{'s' * (settings.seeds > 1)} each",
+        "Sampler and pruner": f"{type(shared.study.sampler).__name__}, {settings.pruner}",
+    }
     write_study_report(shared.study, folder / "report.html", facts, said)
     console.print(said, highlight=False)
     if best is not None and _did_something(best):
@@ -44,26 +51,28 @@ def conclude(shared: SharedStudy, settings: SweeperConfig, folder: pathlib.Path,
 
 
 def verdict(study: optuna.Study, best: FrozenTrial | None, found: Significance | None) -> str:
-    """One sentence; the deflated ratio says how probable it is that the best of so many is better than the best of as many tries
-    of nothing."""
-    ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
-    pruned = sum(trial.state == TrialState.PRUNED for trial in ended)
-    failed = sum(trial.state == TrialState.FAIL for trial in ended)
-    counts = f"Of {len(ended)} trials {pruned} were pruned and {failed} failed"
+    """What came of it; the deflated ratio says how probable it is that the best of so many is better than the best of as many
+    tries of nothing."""
+    ends = Counter(end_of(trial) for trial in study.get_trials(deepcopy=False))
+    ended = ends["complete"] + ends["did nothing"] + ends["pruned"] + ends["failed"]
+    counts = f"Of {ended} trials {ends['pruned']} were pruned and {ends['failed']} failed"
     if best is None:
         return f"{counts}; none was completed."
     if found is None:
         return f"{counts}; none of the others did anything."
     head = (
-        f"{counts}; the best is trial {best.number}, with an objective of {best.value:.4g} and a Sharpe ratio of "
-        f"{found.sharpe_a_year:.2f} a year"
+        f"{counts}; the best is trial {best.number}, with an objective of {best.value:.4g}. Its Sharpe ratio is "
+        f"{found.sharpe:.2f} a year"
     )
-    if found.deflated is None:
+    if found.deflated is None or found.luck is None:
         return f"{head}, of too few trials to say what luck would have done."
-    enough = "more than luck would explain" if found.deflated >= CONVINCING else "which luck would explain"
+    if found.sharpe <= 0:
+        means = "it lost, after costs"
+    else:
+        means = "more than luck would explain" if found.deflated >= CONVINCING else "luck would explain it"
     return (
-        f"{head} on the span that chose it; its deflated Sharpe ratio is {found.deflated:.2f}, {enough} "
-        f"({CONVINCING} would convince)."
+        f"{head} on the span that chose it, where the best of {found.trials} tries of nothing would have {found.luck:.2f}; its "
+        f"deflated Sharpe ratio is {found.deflated:.2f}: {means} ({CONVINCING} would convince)."
     )
 
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console, Group
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from cappuccino.sweep.ends import end_of
+from cappuccino.sweep.pool import Placed
 from cappuccino.sweep.study import SharedStudy
 from cappuccino.sweep.trial import RunningTrial
+
+_COLUMNS = 56
+"""What the columns before the parameters take."""
 
 
 class SearchProgress:
@@ -22,8 +29,8 @@ class SearchProgress:
 
     def __init__(self, console: Console, shared: SharedStudy) -> None:
         self._console, self._shared = console, shared
-        self._begun = time.monotonic()
-        self._steps = self._ended = 0
+        self._steps: dict[int, int] = {}
+        self._pace = Pace()
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> SearchProgress:
@@ -36,31 +43,104 @@ class SearchProgress:
 
     def ended(self, number: int, value: float | None, state: TrialState, attributes: Mapping[str, Any]) -> None:
         """A trial has ended."""
-        self._steps += attributes.get("env_steps", 0)
-        self._ended += 1
-        said = f"{value:.4g}" if value is not None else attributes.get("reason", "")
+        self._steps[number] = attributes.get("env_steps", 0)
+        said = _objective(value) if value is not None else attributes.get("reason", "")
         self._console.print(f"trial {number:<4} {state.name.lower():<9} {said}", soft_wrap=True, highlight=False)
 
-    def show(self, running: Iterable[RunningTrial]) -> None:
-        """The trials in progress after a chunk."""
-        if not self._console.is_terminal:
-            return
-        table = Table("trial", "done", "env steps", "objective", "parameters", box=None, title_justify="left")
-        for one in running:
-            value = f"{one.last_value:.4g}" if one.last_value is not None else "-"
-            parameters = ", ".join(f"{name.rsplit('.', 1)[-1]}={_short(given)}" for name, given in one.trial.params.items())
-            table.add_row(str(one.trial.number), f"{one.share_done:.0%}", f"{one.env_steps:,}", value, parameters)
-        self._live.update(Group(Text(self._head(sum(one.env_steps for one in running))), table), refresh=True)
+    def show(self, running: Iterable[RunningTrial], placed: Mapping[tuple[int, int], Placed]) -> None:
+        """The trials in progress between two chunks. placed: of trial and seed, once they have a lane."""
+        if self._console.is_terminal:
+            running = list(running)
+            head = Text(self._head(running), no_wrap=True, overflow="ellipsis")
+            self._live.update(Group(head, lane_table(running, placed, self._console.width)), refresh=True)
 
-    def _head(self, in_progress: int) -> str:
-        seconds = max(time.monotonic() - self._begun, 1e-9)
-        counted, total = self._shared.counted(), self._shared.n_trials
+    def _head(self, running: Sequence[RunningTrial]) -> str:
+        for one in running:
+            self._steps[one.trial.number] = one.env_steps
+        trials, total = self._shared.study.get_trials(deepcopy=False), self._shared.n_trials
+        mine = {one.trial.number: one.share_done for one in running}
+        done = sum(_work(trial, mine) for trial in trials)
+        ended = sum(trial.state.is_finished() and end_of(trial) != "lost" for trial in trials)
+        self._pace.note(time.monotonic(), sum(self._steps.values()), done)
         best = self._shared.best()
-        left = f"{seconds / self._ended * (total - counted) / 60:.0f} min left" if self._ended else "time left unknown"
-        found = f"best {best.value:.4g} (trial {best.number})" if best is not None and best.value is not None else "no best yet"
-        rate = (self._steps + in_progress) / seconds
-        return f"{counted} of {total} trials begun or ended, {rate:,.0f} env steps/s, {left}, {found}"
+        found = f"best {best.value:.4g} (trial {best.number})" if best and math.isfinite(best.value or 0) else "no best yet"
+        return f"{ended} of {total} trials ended, {found}\n{self._pace.said(total)}"
+
+
+class Pace:
+    """How fast a search goes since its first chunk was done: what came before was for the most part compilation."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int, float] | None = None
+        self._last = (0.0, 0, 0.0)
+
+    def note(self, seconds: float, steps: int, trials: float) -> None:
+        """At a time: env steps of this process, and trials of the whole study with those in progress as shares."""
+        if self._first is None and steps:
+            self._first = (seconds, steps, trials)
+        self._last = (seconds, steps, trials)
+
+    def said(self, total: int) -> str:
+        """The rate, and the time that the study's other trials will take as things go."""
+        if self._first is None:
+            return "compiling"
+        seconds, steps, trials = (now - then for now, then in zip(self._last, self._first, strict=True))
+        rate = f"{steps / seconds:,.0f} env steps/s here" if seconds > 0 and steps > 0 else "rate unknown"
+        left = f"about {_duration((total - self._last[2]) * seconds / trials)} left" if trials > 0 else "time left unknown"
+        return f"{rate}, {left}"
+
+
+def lane_table(running: Sequence[RunningTrial], placed: Mapping[tuple[int, int], Placed], width: int) -> Table:
+    """A row for each trial: its lanes, state, progress, last objective, and as many parameters as there is room for."""
+    names = list(dict.fromkeys(name for one in running for name in one.trial.params))
+    cells = {name: [_short(one.trial.params[name]) if name in one.trial.params else "" for one in running] for name in names}
+    room, fitting = width - _COLUMNS, []
+    for name in names:
+        room -= 2 + max(map(len, (_last(name), *cells[name])))
+        if room < 0:
+            break
+        fitting.append(name)
+    more = f"+{len(names) - len(fitting)}" if len(fitting) < len(names) else ""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for title in ("lane", "trial", "state", "progress", "", "objective", *map(_last, fitting), more):
+        table.add_column(title, no_wrap=True, justify="left" if title in ("state", "progress") else "right")
+    for row, one in enumerate(running):
+        lanes = [str(placed[one.trial.number, seed].lane) for seed in one.seeds if (one.trial.number, seed) in placed]
+        table.add_row(
+            ",".join(lanes) or "-",
+            str(one.trial.number),
+            "training" if lanes else "waiting",
+            ProgressBar(total=1, completed=one.share_done, width=10),
+            f"{one.share_done:.0%}",
+            _objective(one.last_value),
+            *(cells[name][row] for name in fitting),
+        )
+    return table
+
+
+def _work(trial: FrozenTrial, mine: Mapping[int, float]) -> float:
+    """How much of a trial is done; of one that another process runs, as good a guess as any."""
+    if trial.state == TrialState.RUNNING:
+        return mine.get(trial.number, 0.5)
+    return float(trial.state.is_finished() and end_of(trial) != "lost")
+
+
+def _objective(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if math.isfinite(value) else "did nothing"
+
+
+def _last(name: str) -> str:
+    return name.rsplit(".", 1)[-1]
 
 
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _duration(seconds: float) -> str:
+    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{max(seconds, 0):.0f} s"

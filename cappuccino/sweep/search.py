@@ -55,6 +55,7 @@ class Search:
         """Raises InputError where more trials failed than `max_failure_rate` allows."""
         with self._progress as progress:
             while self._claim():
+                progress.show(self._running.values(), self._engine.placed)
                 chunk = self._engine.chunk()
                 for (number, seed), done in chunk.items():
                     self._take(number, seed, done)
@@ -64,7 +65,6 @@ class Search:
                     except UpdateFinishedTrialError:  # another process took it over, thinking this one dead
                         self._drop(running.trial.number)
                 self._renew()
-                progress.show(self._running.values())
                 self._check_failures()
 
     def _concurrent(self) -> int:
@@ -121,31 +121,32 @@ class Search:
         if running.done:
             self._end(running, running.value(), TrialState.COMPLETE, self._keep(running))
         elif running.reported and running.trial.should_prune():
-            self._end(running, None, TrialState.PRUNED, {})
+            self._end(running, None, TrialState.PRUNED, self._figures(running))
 
     def _keep(self, running: RunningTrial) -> dict[str, Any]:
         """Write the trial's folder; its attributes."""
-        found: list[Mapping[str, float]] = []
-        number = running.trial.number
         for progress in running.seeds.values():
             assert progress.kept is not None
             assert progress.best is not None
             weights, update = progress.kept
             keep_training(progress.config, progress.training, weights, update, progress.rows, progress.best)
-            found.append(validation_figures(progress.training, weights))
-        figures: dict[str, Any] = {
-            name: mean([one[name] for one in found]) for name in found[0] if all(name in one for one in found)
-        }
-        placed = {str(seed): dataclasses.asdict(self._engine.placed[number, seed]) for seed in running.seeds}
+        placed = {str(seed): dataclasses.asdict(self._engine.placed[running.trial.number, seed]) for seed in running.seeds}
         first = next(iter(running.seeds.values())).config
-        return {**figures, "placed": placed, "configuration": configuration_of(first), "jax": jax.__version__}
+        return {**self._figures(running), "placed": placed, "configuration": configuration_of(first), "jax": jax.__version__}
+
+    def _figures(self, running: RunningTrial) -> dict[str, float]:
+        """Of each training's best chunk so far over the validation span, the means over seeds."""
+        found = []
+        for seed, progress in running.seeds.items():
+            weights, _ = progress.kept or self._engine.best((running.trial.number, seed))
+            found.append(validation_figures(progress.training, weights))
+        return {name: mean([one[name] for one in found]) for name in found[0] if all(name in one for one in found)}
 
     def _end(self, running: RunningTrial, value: float | None, state: TrialState, attributes: Mapping[str, Any]) -> None:
         for seed in running.seeds:
             self._engine.end((running.trial.number, seed))
         del self._running[running.trial.number]
-        general = {"env_steps": running.env_steps, "sharpe_per_bar": running.figures().get("sharpe")}
-        self._tell(running.trial, value, state, {**general, **attributes})
+        self._tell(running.trial, value, state, {"env_steps": running.env_steps, **attributes})
 
     def _tell(self, trial: Trial, value: float | None, state: TrialState, attributes: Mapping[str, Any]) -> None:
         if self._shared.tell(trial, value, state, attributes):

@@ -1,35 +1,35 @@
 """A study in Optuna's storage that several processes share, and that goes on after any of them is killed at any moment.
 
-A study has `n_trials` places, numbered by the order in which their first trials were added. A trial whose process died is
-lost: it fails, and one retry inherits its place and its parameters. The storage numbers trials in the order in which they are
-added and never takes one away, so the place of a trial is the same for every process that looks, and a trial may be claimed if
-and only if its place is below `n_trials`: no lock is needed to never run too many. Trials are added as they are claimed, since
-the storage reads all that are unfinished again each time it is asked. Two processes that add one at the same moment may leave
-a waiting trial beyond the last place, and one that repairs what another is about to finish a second retry: those are not
-counted and never claimed, the former until `n_trials` grows.
+A study has `n_trials` places, numbered by the order in which their first trials were added. A trial whose process died is lost:
+it fails, and one retry inherits its place and its parameters. The storage numbers trials in the order in which they are added
+and never takes one away, so the place of a trial is the same for every process that looks, and a trial may be claimed if and
+only if its place is below `n_trials`: no lock is needed to never run too many. Trials are added as they are claimed, since the
+storage reads all that are unfinished again each time it is asked. Two processes that add one at the same moment may leave a
+waiting trial beyond the last place, and one that repairs what another is about to finish a second retry: those are not counted
+and never claimed, the former until `n_trials` grows.
+
+A trial may be what kills its process, for want of memory say, and its retries would do so for ever: when a place is lost for
+the last of MOST_LOSSES times, its trial has failed and is not tried again. All that run beside such a trial die with it,
+without being at fault: therefore a last try is claimed after all others, and runs alone in its process.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import hashlib
 import json
-import os
-import pathlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import optuna
-import sqlalchemy
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
-from sqlalchemy import event, exc
+from sqlalchemy import exc
 
 from cappuccino.errors import InputError
 from cappuccino.sweep.leases import Lease, read_lease, this_process, why_over
+from cappuccino.sweep.storage import open_storage, shown_url, unusable
 
 IDENTITY, CLAIM, LEASE, LOST, LOST_WHY, LOST_BY, RETRY_OF, FAILED = (
     "identity",
@@ -42,15 +42,16 @@ IDENTITY, CLAIM, LEASE, LOST, LOST_WHY, LOST_BY, RETRY_OF, FAILED = (
     "failed",
 )
 """User attributes of trials: the digest of the study's identity, on its first trial; who is about to run it; who runs it;
-whether, why and by whom it was found without a process; the number of the trial that it repeats; a failure of its own."""
+whether, why and by whom it was found without a process; the number of the trial that it repeats; a failure that no retry makes
+good."""
+
+MOST_LOSSES = 3
+"""Times that a place is lost before its trial counts as failed: one process may die of a reboot, another of its neighbour."""
 
 Direction = Literal["minimize", "maximize"]
 
 _FIXED = "fixed_params"
 _SHOWN = 3
-_BUSY_S = 60.0
-_CONNECT_S = 10
-_CREATE_TRIES = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,17 +85,28 @@ class SharedStudy:
         self._owner = this_process()
 
     def claim(self) -> Trial | None:
-        """A trial that from now on is this process's to run; None if all are counted or in other hands."""
+        """A trial that from now on is this process's to run; None if all are counted or in other hands.
+
+        Also None while this process runs others and only last tries are left, and while it runs a last try: ask again after them.
+        """
         while True:
             trials = self._trials()
             places = places_of(trials)
-            if _count(trials, places) >= self.n_trials:
+            mine = [trial for trial in trials if self._runs_here(trial)]
+            if _count(trials, places) >= self.n_trials or any(_is_last_try(trial, trials) for trial in mine):
                 return None
-            for trial in trials:
-                place = places.get(trial.number, self.n_trials)
-                if trial.state == TrialState.WAITING and place < self.n_trials and self._take(trial, place):
+            full = len(set(places.values())) >= self.n_trials
+            waiting = [
+                one
+                for one in trials
+                if one.state == TrialState.WAITING and places.get(one.number, self.n_trials) < self.n_trials
+            ]
+            usual = [one for one in waiting if not _is_last_try(one, trials)]
+            last = [one for one in waiting if _is_last_try(one, trials)] if full and not mine else []
+            for trial in usual + last:
+                if self._take(trial, places[trial.number]):
                     return Trial(self._with_fresh_cache(), trial._trial_id)
-            if len(set(places.values())) >= self.n_trials:
+            if full:
                 return None
             self._add({CLAIM: self._lease().to_json()})
 
@@ -124,12 +136,13 @@ class SharedStudy:
         return True
 
     def take_over(self) -> list[int]:
-        """Declare the trials of dead processes lost and add their retries; the numbers of those that were lost just now.
+        """Declare the trials of dead processes lost and add retries where these are left; the numbers of those lost just now.
 
         Also adds the retry of a trial that was declared lost by a process which died before it could.
         """
         now = time.time()
-        taken = [trial.number for trial in self._trials() if self._declare_lost(trial, now)]
+        trials = self._trials()
+        taken = [trial.number for trial in trials if self._declare_lost(trial, _losses_before(trial, trials), now)]
         trials = self._trials()
         places = places_of(trials)
         retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
@@ -185,6 +198,10 @@ class SharedStudy:
             return False
         return True
 
+    def _runs_here(self, trial: FrozenTrial) -> bool:
+        lease = read_lease(trial.user_attrs.get(LEASE))
+        return trial.state == TrialState.RUNNING and lease is not None and lease.owner == self._owner
+
     def _why_abandoned(self, trial: FrozenTrial, now: float) -> str | None:
         """Why nobody runs a trial that counts as running, in words; None if somebody does."""
         lease = read_lease(trial.user_attrs.get(LEASE))
@@ -197,7 +214,7 @@ class SharedStudy:
             return reason
         return "no process said in time that it runs it" if now > until else None
 
-    def _declare_lost(self, trial: FrozenTrial, now: float) -> bool:
+    def _declare_lost(self, trial: FrozenTrial, losses_before: int, now: float) -> bool:
         """Fail a running trial if nobody runs it; False if somebody does, or if another process did so first.
 
         Attributes cannot be set once it has failed, so they come first; without the state they mean nothing.
@@ -205,8 +222,11 @@ class SharedStudy:
         reason = self._why_abandoned(trial, now) if trial.state == TrialState.RUNNING else None
         if reason is None:
             return False
+        attributes = {LOST_BY: self._lease().to_json(), LOST_WHY: reason, LOST: True}
+        if (losses := losses_before + 1) >= MOST_LOSSES:
+            attributes |= {FAILED: True, "reason": f"its process died {losses} times"}
         try:
-            for key, value in {LOST_BY: self._lease().to_json(), LOST_WHY: reason, LOST: True}.items():
+            for key, value in attributes.items():
                 self._storage.set_trial_user_attr(trial._trial_id, key, value)
             return self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
         except UpdateFinishedTrialError:
@@ -263,12 +283,12 @@ def open_study(
         shared = SharedStudy(study, storage, n_trials=n_trials, lease_seconds=lease_seconds, points=points)
         shared.take_over()
     except (StorageInternalError, exc.SQLAlchemyError, OSError) as error:
-        raise InputError(_unusable(storage_url, error)) from error
+        raise InputError(unusable(storage_url, error)) from error
     return shared
 
 
 def is_lost(trial: FrozenTrial) -> bool:
-    """Whether it failed because its process died, so that a retry has its place."""
+    """Whether it failed because its process died, and a retry has its place; not so the last of MOST_LOSSES times."""
     attributes = trial.user_attrs
     return trial.state == TrialState.FAIL and LOST in attributes and FAILED not in attributes
 
@@ -290,105 +310,16 @@ def _count(trials: Iterable[FrozenTrial], places: Mapping[int, int]) -> int:
     return sum(trial.number in places and trial.state != TrialState.WAITING and not is_lost(trial) for trial in trials)
 
 
-def open_storage(url: str) -> optuna.storages.BaseStorage:
-    """The storage at `sqlite:///FILE`, `journal:///FILE` or `postgresql+psycopg://...`. Raises InputError if it cannot be had."""
-    kind, _, path = url.partition(":///")
-    try:
-        if kind == "journal" and path:
-            return _open_journal(pathlib.Path(path))
-        parsed = sqlalchemy.make_url(url)
-        file = parsed.database or ""
-        if parsed.drivername == "sqlite" and parsed.host is None and file not in ("", ":memory:"):
-            pathlib.Path(file).absolute().parent.mkdir(parents=True, exist_ok=True)
-            return optuna.storages.get_storage(_one_at_a_time(_open_database(url, {"timeout": _BUSY_S})))
-        if parsed.drivername == "postgresql+psycopg":
-            return optuna.storages.get_storage(_open_database(url, {"connect_timeout": _CONNECT_S}))
-    except ImportError as error:
-        raise InputError(f"{shown_url(url)} needs a driver that is not installed: pip install 'psycopg[binary]'") from error
-    except exc.ArgumentError:
-        pass
-    except (exc.SQLAlchemyError, OSError, StorageInternalError, RuntimeError, ValueError, KeyError) as error:
-        raise InputError(_unusable(url, error)) from error
-    raise InputError(
-        f"the storage is {shown_url(url)}; it must be sqlite:///FILE, journal:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
-    )
+def _losses_before(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
+    """How often its place was lost before it was added. trials: all of the study, in order."""
+    losses = 0
+    while (parent := trial.user_attrs.get(RETRY_OF)) is not None:
+        trial, losses = trials[parent], losses + 1
+    return losses
 
 
-def shown_url(url: str) -> str:
-    """A storage's address without its password, and without what follows a question mark, where another may be."""
-    scheme, separator, rest = url.partition("?")[0].partition("://")
-    access, at, place = rest.rpartition("@")
-    user, colon, _ = access.partition(":")
-    return f"{scheme}{separator}{user}{colon and ':***'}{at}{place}"
-
-
-def _open_database(url: str, connect_args: Mapping[str, Any]) -> optuna.storages.RDBStorage:
-    literal = url.replace("{", "{{").replace("}", "}}")  # Optuna takes it for a template
-    for tries_left in reversed(range(_CREATE_TRIES)):
-        try:
-            return optuna.storages.RDBStorage(literal, engine_kwargs={"connect_args": dict(connect_args)})
-        except (exc.OperationalError, exc.ProgrammingError, exc.IntegrityError, StorageInternalError) as error:
-            said = f"{error} {error.__cause__}".lower()
-            if tries_left == 0 or ("already exists" not in said and "unique" not in said):
-                raise
-            time.sleep(0.1)  # another process creates the tables at this moment
-    raise AssertionError("unreachable")
-
-
-def _one_at_a_time(storage: optuna.storages.RDBStorage) -> optuna.storages.RDBStorage:
-    """Let each transaction on SQLite begin with the write lock.
-
-    Optuna reads a trial's state and then writes it, on the strength of a row lock that SQLite does not have, in a transaction
-    that only begins with the write: two processes could both claim a trial.
-    """
-
-    @event.listens_for(storage.engine, "connect")
-    def leave_transactions_to_us(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None
-
-    @event.listens_for(storage.engine, "begin")
-    def take_the_lock(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    storage.remove_session()
-    storage.engine.dispose()
-    return storage
-
-
-def _open_journal(path: pathlib.Path) -> optuna.storages.JournalStorage:
-    path.absolute().parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with path.open("ab+") as file:
-            file.seek(0)
-            if (first := file.readline()).endswith(b"\n"):
-                json.loads(first)["op_code"]  # a single line that is no record Optuna reads without a word, and appends to it
-        return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=_JournalLock(str(path))))
-    except (AttributeError, TypeError, AssertionError) as error:
-        raise ValueError("it is not a journal of Optuna") from error
-
-
-class _JournalLock(JournalFileOpenLock):
-    """A lock on the journal that falls with its process; Optuna's own holds everybody up for 30 s when one is killed.
-
-    What a writer that was killed left of a record is cut off.
-    """
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self._path, self._held = path, -1
-
-    def acquire(self) -> bool:
-        file = os.open(self._path, os.O_RDWR)
-        fcntl.flock(file, fcntl.LOCK_EX)
-        content = os.fstat(file).st_size
-        while content and os.pread(file, 1, content - 1) != b"\n":
-            content -= 1
-        os.ftruncate(file, content)
-        self._held = file
-        return True
-
-    def release(self) -> None:
-        os.close(self._held)
+def _is_last_try(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
+    return _losses_before(trial, trials) >= MOST_LOSSES - 1
 
 
 def _load_or_create(
@@ -404,13 +335,6 @@ def _load_or_create(
         return optuna.create_study(
             study_name=name, storage=storage, sampler=sampler, pruner=pruner, direction=direction, load_if_exists=True
         )
-
-
-def _unusable(url: str, error: Exception) -> str:
-    cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ is not None else error
-    text = " ".join(str(getattr(cause, "orig", None) or cause).split())
-    password = url.partition("://")[2].rpartition("@")[0].partition(":")[2]
-    return f"the storage {shown_url(url)} cannot be used: {text.replace(password, '***') if password else text}"
 
 
 def _canonical(content: Any) -> str:

@@ -89,11 +89,6 @@ class RunningTrial:
         self.reported, self.last_value = both, new[-1][1] if new else self.last_value
         return new
 
-    def figures(self) -> dict[str, float]:
-        """The means over seeds of the figures of each training's best chunk."""
-        best = self._best()
-        return {name: mean([figures[name] for figures in best]) for name in best[0]} if best else {}
-
     def value(self) -> float:
         """The objective of each training's best chunk, averaged over seeds."""
         return self._mean_of(self._best())

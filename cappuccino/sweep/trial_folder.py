@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from flax import nnx
@@ -33,9 +34,14 @@ def keep_training(
 
 
 def validation_figures(training: Training, weights: nnx.State) -> dict[str, float]:
-    """`METRICS` over the validation span, those that are defined; the number of bars, and of bars a year."""
+    """`METRICS` over the validation span, those that are defined; the number of bars, and of bars a year.
+
+    sharpe_per_bar: that of the same returns, not annualised; 0 where they do not vary, as out of the market.
+    """
     policy, data = training.policy(weights), training.data
     strategy = policy_strategy(policy, policy.shape.lookback)
     path = backtest_span(strategy, data.market, data.spec, data.spans.valid, policy.shape.lookback, training.judged)
     figures = {name: value for name, value in measure(path, None).items() if value is not None}
-    return {**figures, "bars": len(path.returns), "bars_a_year": bars_a_year(data.spec.bar_seconds)}
+    year = bars_a_year(data.spec.bar_seconds)
+    per_bar = figures.get("sharpe", 0.0) / math.sqrt(year)
+    return {**figures, "sharpe_per_bar": per_bar, "bars": len(path.returns), "bars_a_year": year}

@@ -1,7 +1,8 @@
 """A process that searches a study, for tests that share one or kill it: `study_worker.py MODE URL N_TRIALS [LANES]`.
 
 MODE is `run`, or `die-at-each-write`: a process that dies at its first write, then one that dies at its second, and so on, until
-one gets to the end; prints how many died.
+one gets to the end; or `die-of-some`: processes that die of the trials that are DEADLY, until one gets to the end. The latter two
+print how many died.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import optuna
@@ -27,6 +29,9 @@ IDENTITY = Identity(
     objective="score",
 )
 NAME = "search"
+POINTS = [{"x": k / 10} for k in range(10)]
+DEADLY = (0.1, 0.4)
+"""Values of `x` in a grid of POINTS that kill the process which runs them."""
 
 
 def open_at(url: str, n_trials: int, **changed: Any) -> SharedStudy:
@@ -41,9 +46,9 @@ def open_at(url: str, n_trials: int, **changed: Any) -> SharedStudy:
     return open_study(NAME, url, n_trials=n_trials, **(usual | changed))
 
 
-def search(url: str, n_trials: int, lanes: int, *, rest_s: float = 0.0) -> None:
+def search(url: str, n_trials: int, lanes: int, *, rest_s: float = 0.0, deadly: Sequence[float] = (), **changed: Any) -> None:
     """Claim up to `lanes` trials at a time, renew each and tell it, until no more are to be had."""
-    study = open_at(url, n_trials)
+    study = open_at(url, n_trials, **changed)
     running: list[tuple[optuna.Trial, int]] = []
     while True:
         while len(running) < lanes and (trial := study.claim()) is not None:
@@ -55,6 +60,8 @@ def search(url: str, n_trials: int, lanes: int, *, rest_s: float = 0.0) -> None:
         time.sleep(rest_s)
         gone = study.renew([trial for trial, _ in running])
         assert gone == []
+        if any(trial.params["x"] in deadly for trial, _ in running):
+            os.kill(os.getpid(), signal.SIGKILL)
         for trial, left in running:
             if left == 0:
                 state = TrialState.FAIL if trial.number % 5 == 4 else TrialState.COMPLETE
@@ -86,13 +93,13 @@ def die_at_write(count: int, log: str | None) -> None:
         event.listen(sqlalchemy.Engine, "before_cursor_execute", on_statement)
 
 
-def die_at_each_write(url: str, n_trials: int, lanes: int) -> None:
+def until_one_ends(live: Callable[[int], None]) -> None:
+    """A process after the other, until one is not killed. live: its life, given how many died before."""
     died = 0
     while True:
         child = os.fork()
         if child == 0:
-            die_at_write(died + 1, url.removeprefix("journal:///") if url.startswith("journal") else None)
-            search(url, n_trials, lanes)
+            live(died)
             os._exit(0)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if status == 0:
@@ -105,8 +112,17 @@ def die_at_each_write(url: str, n_trials: int, lanes: int) -> None:
 
 if __name__ == "__main__":
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    mode, url, n_trials, *lanes = sys.argv[1:]
+    mode, url, number, *rest = sys.argv[1:]
+    n_trials, lanes = int(number), int(rest[0]) if rest else 3
+    log = url.removeprefix("journal:///") if url.startswith("journal") else None
+
+    def one_write_further(died: int) -> None:
+        die_at_write(died + 1, log)
+        search(url, n_trials, lanes)
+
     if mode == "run":
-        search(url, int(n_trials), int(lanes[0]) if lanes else 3, rest_s=0.03)
+        search(url, n_trials, lanes, rest_s=0.03)
+    elif mode == "die-at-each-write":
+        until_one_ends(one_write_further)
     else:
-        die_at_each_write(url, int(n_trials), int(lanes[0]) if lanes else 2)
+        until_one_ends(lambda _: search(url, n_trials, lanes, deadly=DEADLY, points=POINTS[:n_trials]))

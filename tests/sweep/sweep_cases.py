@@ -8,7 +8,7 @@ import sys
 
 import optuna
 
-from cappuccino.sweep.study import open_storage
+from cappuccino.sweep.storage import open_storage
 
 ROOT = pathlib.Path(__file__).parents[2]
 STUDY = "small"

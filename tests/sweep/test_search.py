@@ -172,3 +172,10 @@ def test_bad_input_is_refused_before_anything_trains(words, said, tmp_path):
 
 def test_an_unknown_study_has_no_best_trial(tmp_path):
     assert "there is no study of that name" in cases.run(tmp_path, "best=nothing", code=2)
+
+
+@pytest.mark.parametrize(
+    "word", ["sweep=ppo", "hydra.sweeper.n_trials=3", "hydra/sweeper/sampler=random", "hydra/launcher=ray"]
+)
+def test_what_only_a_multirun_reads_asks_for_one(word, tmp_path):
+    assert f"{word} is for a multirun; give -m too" in cases.run(tmp_path, word, code=2)

@@ -16,19 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
+from plotly.offline import get_plotlyjs
 
-from cappuccino.sweep.report import CONTOUR_PARAMETERS, CONTOUR_TRIALS, Section, render, sections, see, write_study_report
+from cappuccino.evaluation.figures import Figure
+from cappuccino.sweep.ends import ENDS, end_of
+from cappuccino.sweep.figures import CONTOUR_PARAMETERS, CONTOUR_TRIALS, figures
+from cappuccino.sweep.report import render, write_study_report
 
 FACTS = {"Objective": "active, per bar & after costs", "Sampler": "TPESampler"}
-TITLES = [
-    "History",
-    "Course of the trials",
-    "Importance of parameters",
-    "Slices",
-    "Parallel coordinates",
-    "Contours",
-    "Timeline",
-]
+TITLES = ["History", "Importance", "Slices", "Parallel coordinates", "Contours", "Timeline"]
 SPACE: dict[str, BaseDistribution] = {
     "agent.learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
     "agent.gamma": FloatDistribution(0.5, 0.99),
@@ -76,13 +72,12 @@ def search(trials: int, *, direction: str = "maximize", seed: int = 0) -> optuna
             del params["network.lookback"]
         value = float(-((math.log(params["agent.learning_rate"]) + 5) ** 2) / 20 + rng.normal(0, 0.1))
         course = {step: value - 1 / (step + 1) for step in range(8)}
-        attributes = {"env_steps": 2_500_000, "sharpe": 1.234, "max_drawdown": 0.25, "placed": {"3": {}, "4": {}}}
+        attributes = {"env_steps": 2_500_000, "sharpe": 1.234, "max_drawdown": 0.25, "exposure": 0.5, "turnover": 12.5}
         match number % 8:
             case 5:
                 reason = f"the training diverged (seed {number % 3})"
                 add(study, TrialState.FAIL, params=params, user_attrs={"reason": reason})
             case 6:
-                attributes.pop("placed")
                 add(study, TrialState.PRUNED, value - 1, params, intermediate_values={0: value - 1}, user_attrs=attributes)
             case 7:
                 add(study, TrialState.COMPLETE, -math.inf, params, intermediate_values=dict.fromkeys(range(8), -math.inf))
@@ -128,9 +123,14 @@ def page_of(study: optuna.Study) -> Page:
     return page
 
 
-def by_title(study: optuna.Study) -> dict[str, Section]:
-    found = {section.title: section for section in sections(see(study))}
-    assert list(found) == TITLES
+def by_title(study: optuna.Study) -> dict[str, Figure]:
+    """The figures that are drawn; each of TITLES is, or is said not to be."""
+    drawn, missing = figures(study)
+    found = {figure.title: figure for figure in drawn if figure.title}
+    assert sorted([*found, *(said.split(" (")[0] for said in missing)]) == sorted(TITLES)
+    assert list(found) == [title for title in TITLES if title in found]
+    for figure in drawn:
+        assert shows_something(figure.plot)
     return found
 
 
@@ -139,22 +139,17 @@ def shows_something(plot: Any) -> bool:
 
     def drawable(values: Any) -> bool:
         return values is not None and any(
-            one is not None and not (isinstance(one, float) and math.isnan(one)) for one in values
+            one is not None and not (isinstance(one, float) and not math.isfinite(one)) for one in values
         )
 
     return any(drawable(trace.x) and drawable(trace.y) for trace in plot.data)
 
 
-def check_sections(study: optuna.Study) -> None:
-    for section in by_title(study).values():
-        assert section.text.endswith(".")
-        assert section.plots or section.text.startswith("Not drawn: ")
-        assert all(shows_something(plot) for plot in section.plots)
+def table_of(text: str) -> str:
+    return " ".join(text.replace("\N{MINUS SIGN}", "-").split())
 
 
-def test_page_of_a_search_has_every_plot_and_needs_nothing_else(tmp_path):
-    from plotly.offline import get_plotlyjs
-
+def test_page_of_a_search_has_every_figure_and_needs_nothing_else(tmp_path):
     study = search(64)
     begun = time.perf_counter()
     write_study_report(study, tmp_path / "report.html", FACTS, "A verdict.")
@@ -167,8 +162,8 @@ def test_page_of_a_search_has_every_plot_and_needs_nothing_else(tmp_path):
     assert len(own) < 5_000_000
     page = Page(text)
     assert len(page.ids) == len(set(page.ids)) >= len(TITLES)
-    check_sections(study)
-    assert all(section.plots for section in by_title(study).values())
+    assert list(by_title(study)) == TITLES
+    assert [heading for heading in page.texts if heading in TITLES] == TITLES
 
 
 def test_page_says_title_verdict_and_facts():
@@ -177,34 +172,23 @@ def test_page_says_title_verdict_and_facts():
         assert text in page.texts[""]
 
 
-def test_page_is_the_same_for_the_same_study():
-    study = search(16)
-    assert render(study, FACTS, "v") == render(study, FACTS, "v")
-
-
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
-def test_best_trials_come_first_then_pruned_then_those_that_did_nothing(direction):
-    study = empty_study(direction)
-    worst = -math.inf if direction == "maximize" else math.inf
-    sign = 1 if direction == "maximize" else -1
-    add(study, TrialState.COMPLETE, worst)
+def test_table_ranks_complete_trials_that_did_something(direction):
+    study, sign = empty_study(direction), 1 if direction == "maximize" else -1
+    add(study, TrialState.COMPLETE, -sign * math.inf)
     add(study, TrialState.PRUNED, sign * 9.0)
     add(study, TrialState.COMPLETE, sign * 1.0)
     add(study, TrialState.FAIL)
-    add(study, TrialState.COMPLETE, sign * 2.0, user_attrs={"env_steps": 1_500_000, "placed": {"7": {}, "8": {}}})
-    words = page_of(study).texts["Best trials"].replace("\N{MINUS SIGN}", "-").split()
-    assert words[:5] == ["Trial", "4", "2", "1", "0"]
-    assert " ".join(words).startswith(f"Trial 4 2 1 0 Objective {2 * sign} {sign} {9 * sign} did nothing State complete")
-    assert "million 1.5 \N{EN DASH}" in " ".join(words)
-    assert "Seeds 7, 8" in " ".join(words)
+    add(study, TrialState.COMPLETE, sign * 2.0)
+    assert table_of(page_of(study).texts["Best trials"]).startswith(f"Trial 4 2 Objective {2 * sign} {sign} Sharpe")
 
 
-def test_table_has_ten_trials_their_figures_and_parameters():
+def test_table_has_ten_trials_their_figures_after_costs_and_parameters():
     study = search(64)
-    text = " ".join(page_of(study).texts["Best trials"].split())
+    text = table_of(page_of(study).texts["Best trials"])
     best = sorted((t for t in study.trials if t.state == TrialState.COMPLETE), key=lambda t: -(t.value or 0.0))[:10]
     assert text.startswith("Trial " + " ".join(str(trial.number) for trial in best) + " Objective")
-    for said in ("Sharpe 1.23", "Max drawdown % 25.00%", "million 2.5", "Seeds 3, 4", *SPACE):
+    for said in ("Sharpe ratio, a year 1.23", "Maximum drawdown 25.00%", "Exposure 50.00%", "Turnover, x a year 12.5", *SPACE):
         assert said in text
     words = {"mlp": "mlp", "per_asset": "per_asset", None: "null", True: "true"}
     assert "network " + " ".join(words[trial.params["network"]] for trial in best) in text
@@ -212,34 +196,40 @@ def test_table_has_ten_trials_their_figures_and_parameters():
         assert f" {trial.params['agent.gamma']:.3g}" in text
 
 
-def test_states_and_reasons_are_counted():
+def odd_study() -> optuna.Study:
+    """With every end that a trial can have."""
     study = search(64)
     study.add_trial(create_trial(state=TrialState.WAITING))
     for number in range(3):
         add(study, TrialState.FAIL, user_attrs={"lost": True, "lost_why": f"process {number} has ended"})
-    add(study, TrialState.FAIL, user_attrs={"lost": True})
+    add(study, TrialState.FAIL, user_attrs={"lost": True, "failed": True, "reason": "its own fault"})
     add(study, TrialState.FAIL)
-    page = page_of(study)
-    states = " ".join(page.texts["How the trials ended"].split())
-    assert "complete 48 of which 8 did nothing" in states
-    assert "pruned 8" in states
-    assert "failed 13 of which 4 because the process died" in states
-    assert "running 0 waiting 1" in states
-    reasons = " ".join(page.texts["Why trials failed"].split())
-    for said in (
-        "the training diverged (seed 1) 3",
-        "process 1 has ended 1 66",
-        "its process died 1",
-        "no reason is on record 1 69",
-    ):
-        assert said in reasons
+    return study
 
 
-def test_trials_that_did_nothing_are_said_to_be_left_out():
-    study = search(64)
-    for title, section in by_title(study).items():
-        assert ("8 trials that did nothing are left out" in section.text) == (title not in ("Course of the trials", "Timeline"))
-    assert "64 of" in by_title(study)["Course of the trials"].text
+def test_ends_and_reasons_are_counted():
+    text = table_of(page_of(odd_study()).texts["How the trials ended"])
+    for said in ("complete 40", "did nothing 8", "pruned 8", "failed 10", "lost 3", "waiting 1"):
+        assert said in text
+    for said in ("3 x the training diverged (seed 1)", "1 x its own fault", "1 x no reason is on record"):
+        assert said in text
+    assert "running" not in text
+
+
+def test_history_and_timeline_show_every_end():
+    study = odd_study()
+    ends = [end_of(trial) for trial in study.trials]
+    found = by_title(study)
+    shown = {trace.name: len(trace.x) for trace in traces_of(found["History"]) if trace.mode == "markers"}
+    assert {end: shown[end] for end in ("pruned", "did nothing", "failed", "lost")} == {
+        end: ends.count(end) for end in ("pruned", "did nothing", "failed", "lost")
+    }
+    said = [text for trace in traces_of(found["Timeline"]) for text in trace.text or ()]
+    assert sorted(said) == sorted(ends)
+
+
+def traces_of(figure: Figure) -> list[Any]:
+    return list(figure.plot.data)
 
 
 @pytest.mark.parametrize("complete", [0, 1])
@@ -249,50 +239,46 @@ def test_too_few_complete_trials_are_said(complete):
         add(study, TrialState.COMPLETE, 1.0, {"agent.gamma": 0.7})
     for _ in range(3):
         add(study, TrialState.COMPLETE, -math.inf, {"agent.gamma": 0.8})
-    check_sections(study)
-    for title, section in by_title(study).items():
-        if title == "Course of the trials":
-            assert "and none did" in section.text
-        elif title != "Timeline":
-            assert re.search(r"at least (2|10) complete trials .* besides 3 that did nothing", section.text)
+    assert list(by_title(study)) == ["History"] * complete + ["Timeline"]
+    assert "Contours (2 complete trials)" in page_of(study).texts["Not drawn"]
 
 
-def test_a_study_without_trials_has_a_page_without_plots():
+def test_a_study_without_trials_has_a_page_without_figures():
     page = page_of(empty_study())
     assert page.scripts == []
     assert "No trial has an objective" in page.texts["Best trials"]
-    assert "no trial has begun" in page.texts["Timeline"]
-    check_sections(empty_study())
 
 
 def test_one_parameter_has_slices_but_no_pairs():
     study = empty_study()
     for number in range(12):
         add(study, TrialState.COMPLETE, number / 10, {"agent.gamma": 0.6 + number / 100, "agent.epochs": 2})
-    found = by_title(study)
-    check_sections(study)
-    assert found["Slices"].plots
-    assert "one value in all trials: agent.epochs" in found["Slices"].text
-    for title in ("Contours", "Parallel coordinates", "Importance of parameters"):
-        assert "at least 2 parameters with several values among the complete trials, and there is 1" in found[title].text
+    assert list(by_title(study)) == ["History", "Slices", "Parallel coordinates", "Timeline"]
 
 
-def test_parameters_that_never_meet_have_no_contours():
+def test_parameters_that_never_meet_have_no_contour():
     study = empty_study()
     for number in range(12):
         name = ("agent.gamma", "agent.learning_rate")[number % 2]
         add(study, TrialState.COMPLETE, number / 10, {name: 0.05 + 0.5 * (name == "agent.gamma") + number / 1000})
-    check_sections(study)
-    assert "no two parameters vary in the same" in by_title(study)["Contours"].text
+    assert list(by_title(study)) == [title for title in TITLES if title != "Contours"]
+    assert "Contours (2 parameters that all trials have)" in page_of(study).texts["Not drawn"]
 
 
 def test_equal_objectives_rank_nothing():
     study, rng = empty_study(), np.random.default_rng(0)
     for _ in range(12):
         add(study, TrialState.COMPLETE, 1.0, {name: drawn(rng, name) for name in SPACE})
-    check_sections(study)
-    for title in ("Importance of parameters", "Parallel coordinates", "Contours"):
-        assert "the same objective" in by_title(study)[title].text
+    assert list(by_title(study)) == ["History", "Timeline"]
+
+
+def test_slices_of_a_logarithmic_parameter_are_logarithmic_and_its_ticks_numbers_of_the_range():
+    study = search(64)
+    axes = {axis.title.text: axis for figure in figures(study)[0][2:4] for axis in figure.plot.select_xaxes()}
+    assert {name for name, axis in axes.items() if axis.type == "log"} == {"agent.learning_rate"}
+    ticks = axes["agent.learning_rate"].tickvals
+    assert set(ticks) >= {1e-3, 3e-3, 1e-2, 3e-2}
+    assert list(ticks) == [float(text) for text in axes["agent.learning_rate"].ticktext]
 
 
 def test_contours_are_of_the_most_important_parameters_and_of_no_more_trials_than_draw_well():
@@ -300,20 +286,21 @@ def test_contours_are_of_the_most_important_parameters_and_of_no_more_trials_tha
     for _ in range(CONTOUR_TRIALS + 50):
         params = {f"p{k}": float(rng.uniform()) for k in range(6)}
         add(study, TrialState.COMPLETE, params["p3"] * 10 + params["p5"] + 0.01 * float(rng.uniform()), params)
-    seen = see(study)
-    assert seen.varied[0] == "p3"
-    contours = by_title(study)["Contours"]
-    assert {axis.title.text for axis in contours.plots[0].select_xaxes()} - {None} == set(seen.varied[:CONTOUR_PARAMETERS])
-    assert f"{CONTOUR_TRIALS} of {CONTOUR_TRIALS + 50} trials" in contours.text
-    assert max(np.shape(trace.z)[0] for trace in contours.plots[0].data if trace.type == "contour") <= CONTOUR_TRIALS + 2
-    dots = next(trace for trace in contours.plots[0].data if trace.type == "scatter" and trace.x is not None and len(trace.x))
+    found = by_title(study)
+    names = traces_of(found["Importance"])[0].y[::-1]
+    assert names[0] == "p3"
+    contour = found["Contours"]
+    assert {axis.title.text for axis in contour.plot.select_xaxes()} - {None} == set(names[:CONTOUR_PARAMETERS])
+    assert f"{CONTOUR_TRIALS} of {CONTOUR_TRIALS + 50} complete trials" in contour.caption
+    assert max(np.shape(trace.z)[0] for trace in traces_of(contour) if trace.type == "contour") <= CONTOUR_TRIALS + 2
+    dots = next(trace for trace in traces_of(contour) if trace.type == "scatter" and trace.x is not None and len(trace.x))
     assert len(dots.x) == CONTOUR_TRIALS
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_the_best_is_the_darkest(direction):
     study = search(32, direction=direction)
-    lines = [trace for trace in by_title(study)["Parallel coordinates"].plots[0].data if trace.mode == "lines"]
+    lines = [trace for trace in traces_of(by_title(study)["Parallel coordinates"]) if trace.mode == "lines"]
     red = [int(re.findall(r"\d+", line.line.color)[0]) for line in lines]
     heights = [line.y[0] for line in lines]
     best = np.argmax(heights) if direction == "maximize" else np.argmin(heights)
@@ -330,12 +317,12 @@ def test_what_trials_say_cannot_leave_its_place():
         trial = create_trial(value=float(number), params=params, distributions=distributions, user_attrs=attributes)
         study.add_trial(trial)
     add(study, TrialState.FAIL, user_attrs={"reason": hostile})
-    assert all(section.plots for section in by_title(study).values() if section.title != "Course of the trials")
+    assert list(by_title(study)) == TITLES
     text = render(study, FACTS, hostile)
     assert hostile not in text
     page = Page(text)
     assert page.open == []
-    assert hostile in page.texts["Why trials failed"]
+    assert hostile in page.texts["How the trials ended"]
     assert not any(script.startswith("alert") for script in page.scripts)
 
 
@@ -364,9 +351,7 @@ def test_no_study_is_too_odd_for_a_page(trials, seed, direction):
         add(study, state, signed, params, intermediate_values=course)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_sections(study)
+        by_title(study)
         page = page_of(study)
-    numbers = [
-        int(one) for one in re.findall(r"(?:complete|pruned|failed|running|waiting) +(\d+)", page.texts["How the trials ended"])
-    ]
-    assert sum(numbers) == len(trials)
+    said = re.findall(f"(?:{'|'.join(ENDS)}) +(\\d+)", page.texts.get("How the trials ended", ""))
+    assert sum(map(int, said)) == len(trials)

@@ -1,0 +1,202 @@
+"""The storages that a study may be in, by their URLs: SQLite, a journal, PostgreSQL."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import json
+import os
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.exceptions import StorageInternalError
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from sqlalchemy import event, exc
+
+from cappuccino.errors import InputError
+
+_BUSY_S = 60.0
+"""For how long a database that others use, or a server that restarts, is waited for."""
+_CONNECT_S = 10
+_RECONNECT_S = 0.5
+_CREATE_TRIES = 20
+_NONE = "none"
+_THERE_ALREADY = {"42P07", "42710", "23505"}
+"""PostgreSQL's codes of a table, a type or a row that another process has just made."""
+
+
+def open_storage(url: str) -> optuna.storages.BaseStorage:
+    """The storage at `sqlite:///FILE`, `journal:///FILE` or `postgresql+psycopg://...`. Raises InputError if it cannot be had."""
+    kind, _, path = url.partition(":///")
+    parsed = _parsed(url)
+    try:
+        if kind == "journal" and path:
+            return _open_journal(pathlib.Path(path))
+        file = parsed.database or ""
+        if parsed.drivername == "sqlite" and parsed.host is None and file not in ("", ":memory:"):
+            pathlib.Path(file).absolute().parent.mkdir(parents=True, exist_ok=True)
+            make = functools.partial(optuna.storages.RDBStorage, engine_kwargs={"connect_args": {"timeout": _BUSY_S}})
+            return optuna.storages.get_storage(_one_at_a_time(_open_database(url, make)))
+        if parsed.drivername == "postgresql+psycopg" and _is_plain(url):
+            return optuna.storages.get_storage(_wait_for_the_server(_open_database(url, _PostgreSQL)))
+    except ImportError as error:
+        raise InputError(
+            f"{shown_url(url)} needs a driver that is not installed: pip install 'cappuccino[postgres]'"
+        ) from error
+    except (exc.SQLAlchemyError, OSError, StorageInternalError, RuntimeError, ValueError, KeyError) as error:
+        raise InputError(unusable(url, error)) from error
+    raise InputError(
+        f"the storage is {shown_url(url)}; it must be sqlite:///FILE, journal:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME, "
+        "in which a password's @ is written %40, and its ? %3F"
+    )
+
+
+def shown_url(url: str) -> str:
+    """A storage's address without its password, and without what follows a question mark, where another may be."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return "no URL" if "@" in url else url
+    if not _is_plain(url):
+        return f"{scheme}://..."
+    access, at, place = rest.partition("?")[0].rpartition("@")
+    user, colon, _ = access.partition(":")
+    return f"{scheme}{separator}{user}{colon and ':***'}{at}{place}"
+
+
+def unusable(url: str, error: Exception) -> str:
+    """That a storage cannot be used and why, in one line without its password."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ is not None else error
+    text = " ".join(str(getattr(cause, "orig", None) or cause).split())
+    written = url.partition("://")[2].rpartition("@")[0].partition(":")[2]
+    parsed = _parsed(url)
+    for password in (written, parsed.password, parsed.query.get("password")):
+        text = text.replace(str(password), "***") if password else text
+    return f"the storage {shown_url(url)} cannot be used: {text}"
+
+
+def _is_plain(url: str) -> bool:
+    """Whether it is beyond doubt what of it is a password: one with @ or ? in it must have them quoted."""
+    rest = url.partition("://")[2]
+    return rest.startswith("/") or ("@" not in rest.partition("?")[2] and rest.count("@") <= 1)
+
+
+def _parsed(url: str) -> sqlalchemy.URL:
+    try:
+        return sqlalchemy.make_url(url)
+    except (exc.ArgumentError, ValueError):  # the latter of a port that is no number
+        return sqlalchemy.URL.create(_NONE)
+
+
+def _open_database(url: str, make: Callable[[str], optuna.storages.RDBStorage]) -> optuna.storages.RDBStorage:
+    literal = url.replace("{", "{{").replace("}", "}}")  # Optuna takes it for a template
+    for tries_left in reversed(range(_CREATE_TRIES)):
+        try:
+            return make(literal)
+        except (exc.OperationalError, exc.ProgrammingError, exc.IntegrityError, StorageInternalError) as error:
+            said = f"{error} {error.__cause__}".lower()
+            code = getattr(getattr(error, "orig", None), "sqlstate", None)
+            there_already = code in _THERE_ALREADY if code else "already exists" in said or "unique" in said
+            if tries_left == 0 or not there_already:
+                raise
+            time.sleep(0.1)  # another process creates the tables at this moment
+    raise AssertionError("unreachable")
+
+
+def _one_at_a_time(storage: optuna.storages.RDBStorage) -> optuna.storages.RDBStorage:
+    """Let each transaction on SQLite begin with the write lock.
+
+    Optuna reads a trial's state and then writes it, on the strength of a row lock that SQLite does not have, in a transaction
+    that only begins with the write: two processes could both claim a trial.
+    """
+
+    @event.listens_for(storage.engine, "connect")
+    def leave_transactions_to_us(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(storage.engine, "begin")
+    def take_the_lock(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    storage.remove_session()
+    storage.engine.dispose()
+    return storage
+
+
+class _PostgreSQL(optuna.storages.RDBStorage):
+    """Writes a trial's attribute under the lock of its row.
+
+    Optuna reads whether the trial has ended and then writes: another process could end it between the two, and those that read
+    it there, and keep what has ended, would never see the attribute. Numbers are given to trials under the lock of the study's
+    row, after which the others must be read anew: transactions are READ COMMITTED, whatever the server's default is.
+    """
+
+    def __init__(self, url: str) -> None:
+        connect_args = {"connect_timeout": _CONNECT_S}
+        kwargs = {"isolation_level": "READ COMMITTED", "pool_pre_ping": True, "connect_args": connect_args}
+        super().__init__(url, engine_kwargs=kwargs)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        session = self.scoped_session()
+        try:
+            session.execute(sqlalchemy.text("SELECT FROM trials WHERE trial_id = :id FOR UPDATE"), {"id": trial_id})
+        except exc.SQLAlchemyError as error:
+            session.rollback()
+            raise StorageInternalError(str(error)) from error
+        super().set_trial_user_attr(trial_id, key, value)
+
+
+def _wait_for_the_server(storage: optuna.storages.RDBStorage) -> optuna.storages.RDBStorage:
+    """Let a connection that a restart of the server has cut be made anew, once the server is there again."""
+
+    @event.listens_for(storage.engine, "do_connect")
+    def connect(dialect: Any, _record: Any, arguments: Any, keywords: Any) -> Any:
+        until = time.monotonic() + _BUSY_S
+        while True:
+            try:
+                return dialect.connect(*arguments, **keywords)
+            except dialect.loaded_dbapi.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_RECONNECT_S)
+
+    return storage
+
+
+def _open_journal(path: pathlib.Path) -> optuna.storages.JournalStorage:
+    path.absolute().parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("ab+") as file:
+            file.seek(0)
+            if (first := file.readline()).endswith(b"\n"):
+                json.loads(first)["op_code"]  # a single line that is no record Optuna reads without a word, and appends to it
+        return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=_JournalLock(str(path))))
+    except (AttributeError, TypeError, AssertionError) as error:
+        raise ValueError("it is not a journal of Optuna") from error
+
+
+class _JournalLock(JournalFileOpenLock):
+    """A lock on the journal that falls with its process; Optuna's own holds everybody up for 30 s when one is killed.
+
+    What a writer that was killed left of a record is cut off.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._path, self._held = path, -1
+
+    def acquire(self) -> bool:
+        file = os.open(self._path, os.O_RDWR)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        content = os.fstat(file).st_size
+        while content and os.pread(file, 1, content - 1) != b"\n":
+            content -= 1
+        os.ftruncate(file, content)
+        self._held = file
+        return True
+
+    def release(self) -> None:
+        os.close(self._held)
