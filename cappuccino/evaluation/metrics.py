@@ -175,10 +175,23 @@ def relative_figures(
     if active.std(ddof=1) > _ROUNDING:
         figures["information_ratio"] = float(active.mean() / active.std(ddof=1)) * math.sqrt(periods)
     if benchmark.std(ddof=1) > _ROUNDING:
-        beta = float(np.cov(returns, benchmark)[0, 1] / benchmark.var(ddof=1))
+        beta = _beta(returns, benchmark)
         figures["beta"] = beta
         figures["alpha"] = float(returns.mean() - beta * benchmark.mean()) * periods
     return figures
+
+
+def hedged(returns: Float[np.ndarray, "N"], benchmark: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
+    """Returns less beta times the benchmark's, by the regression of `relative_figures`: what the market's own luck does not explain.
+
+    Their mean is alpha per bar, and mean over standard deviation is the appraisal ratio (Treynor and Black, 1973). They are the
+    returns themselves where the benchmark does not vary. Takes at least two bars.
+    """
+    return returns - _beta(returns, benchmark) * benchmark if benchmark.std(ddof=1) > _ROUNDING else returns
+
+
+def _beta(returns: Float[np.ndarray, "N"], benchmark: Float[np.ndarray, "N"]) -> float:
+    return float(np.cov(returns, benchmark)[0, 1] / benchmark.var(ddof=1))
 
 
 def monthly_returns(path: Path) -> dict[int, dict[int, float]]:

@@ -30,7 +30,8 @@ def conclude(shared: SharedStudy, settings: SweeperConfig, folder: pathlib.Path,
     if found is not None:
         facts = {
             "Sharpe ratio of the best, a year, raw": signed(f"{found.sharpe:.2f}"),
-            f"Of the best of {found.trials} tries of nothing": UNDEFINED if found.luck is None else f"{found.luck:.2f}",
+            "Hedged against equal weights": signed(f"{found.hedged:.2f}"),
+            f"Of the best of {found.trials} tries of nothing, hedged": UNDEFINED if found.luck is None else f"{found.luck:.2f}",
             "Deflated Sharpe ratio": UNDEFINED
             if found.deflated is None
             else f"{found.deflated:.2f}; {CONVINCING} would convince",
@@ -51,8 +52,8 @@ def conclude(shared: SharedStudy, settings: SweeperConfig, folder: pathlib.Path,
 
 
 def verdict(study: optuna.Study, best: FrozenTrial | None, found: Significance | None) -> str:
-    """What came of it; the deflated ratio says how probable it is that the best of so many is better than the best of as many
-    tries of nothing."""
+    """What came of it; the deflated ratio says how probable it is that the best of so many, hedged against the market, is better than
+    the best of as many tries of nothing."""
     ends = Counter(end_of(trial) for trial in study.get_trials(deepcopy=False))
     ended = ends["complete"] + ends["did nothing"] + ends["pruned"] + ends["failed"]
     counts = f"Of {ended} trials {ends['pruned']} were pruned and {ends['failed']} failed"
@@ -62,7 +63,7 @@ def verdict(study: optuna.Study, best: FrozenTrial | None, found: Significance |
         return f"{counts}; none of the others did anything."
     head = (
         f"{counts}; the best is trial {best.number}, with an objective of {best.value:.4g}. Its Sharpe ratio is "
-        f"{found.sharpe:.2f} a year"
+        f"{found.sharpe:.2f} a year on the span that chose it, and {found.hedged:.2f} once the market's own moves are hedged"
     )
     if found.deflated is None or found.luck is None:
         return f"{head}, of too few trials to say what luck would have done."
@@ -71,8 +72,8 @@ def verdict(study: optuna.Study, best: FrozenTrial | None, found: Significance |
     else:
         means = "more than luck would explain" if found.deflated >= CONVINCING else "luck would explain it"
     return (
-        f"{head} on the span that chose it, where the best of {found.trials} tries of nothing would have {found.luck:.2f}; its "
-        f"deflated Sharpe ratio is {found.deflated:.2f}: {means} ({CONVINCING} would convince)."
+        f"{head}, where the best of {found.trials} tries of nothing would have {found.luck:.2f}; its deflated Sharpe ratio is "
+        f"{found.deflated:.2f}: {means} ({CONVINCING} would convince)."
     )
 
 

@@ -15,29 +15,35 @@ JUDGED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 class Significance(NamedTuple):
-    """sharpe: of the best trial's validation returns. luck: of the best of as many trials of nothing. Both are annualised.
+    """sharpe: of the best trial's validation returns. hedged: of the same, hedged against equal weights. luck: of the best of as many
+    trials of nothing, hedged. All are annualised.
 
-    deflated: probability that the true ratio is above `luck` (DSR). Neither is defined for fewer than two trials, nor for returns
-    that do not vary. trials: how many were judged.
+    deflated: probability that the true hedged ratio is above `luck` (DSR). Neither is defined for fewer than two trials, nor for
+    returns that do not vary. trials: how many were judged.
     """
 
     sharpe: float
+    hedged: float
     luck: float | None
     deflated: float | None
     trials: int
 
 
 def significance_of(study: optuna.Study, best: FrozenTrial) -> Significance:
-    """Counts every trial that was judged, complete or pruned, each by the Sharpe ratio of its best chunk's validation returns.
+    """Counts every trial that was judged, complete or pruned, each by its best chunk's validation returns, hedged.
+
+    Trials that all hold the market share its luck: their ratios hardly differ, from which the deflated ratio would conclude that
+    nothing was tried, and a rise of the market would convince. Hedged, they have no luck but their own.
 
     One that kept out of the market counts, with zero. Failed trials have no returns to be chosen by and do not count, nor do lost
     ones, whose retries do. With several seeds, the figures of a trial are the means over seeds.
     """
     trials = study.get_trials(deepcopy=False, states=JUDGED)
-    sharpes = np.array([one.user_attrs["sharpe_per_bar"] for one in trials if "sharpe_per_bar" in one.user_attrs], float)
+    ratios = np.array([one.user_attrs["hedged_sharpe"] for one in trials if "hedged_sharpe" in one.user_attrs], float)
     figures = best.user_attrs
-    sharpe, year = figures["sharpe_per_bar"], math.sqrt(figures["bars_a_year"])
-    if len(sharpes) < 2 or "skew" not in figures or "kurtosis" not in figures:
-        return Significance(sharpe * year, None, None, len(sharpes))
-    deflated = deflated_sharpe(sharpe, round(figures["bars"]), figures["skew"], figures["kurtosis"], sharpes)
-    return Significance(sharpe * year, expected_maximum_sharpe(sharpes) * year, deflated, len(sharpes))
+    year = math.sqrt(figures["bars_a_year"])
+    sharpe, ratio = figures.get("sharpe", 0.0), figures["hedged_sharpe"]
+    if len(ratios) < 2 or "hedged_skew" not in figures:
+        return Significance(sharpe, ratio * year, None, None, len(ratios))
+    deflated = deflated_sharpe(ratio, round(figures["bars"]), figures["hedged_skew"], figures["hedged_kurtosis"], ratios)
+    return Significance(sharpe, ratio * year, expected_maximum_sharpe(ratios) * year, deflated, len(ratios))

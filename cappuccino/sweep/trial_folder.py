@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
+import numpy as np
 from flax import nnx
 
 from cappuccino.assemble import Training
 from cappuccino.config.roots import TrainConfig
 from cappuccino.evaluation.backtest import backtest_span, policy_strategy
-from cappuccino.evaluation.metrics import bars_a_year, measure
+from cappuccino.evaluation.metrics import bars_a_year, hedged, measure, return_figures
 from cappuccino.training.metrics_log import MetricsLog
 from cappuccino.training.run import Run, identity_of
 
@@ -34,14 +34,21 @@ def keep_training(
 
 
 def validation_figures(training: Training, weights: nnx.State) -> dict[str, float]:
-    """`METRICS` over the validation span, those that are defined; the number of bars, and of bars a year.
+    """`METRICS` over the validation span, those that are defined, and what luck is judged by.
 
-    sharpe_per_bar: that of the same returns, not annualised; 0 where they do not vary, as out of the market.
+    bars: how many returns; bars_a_year. hedged_sharpe, hedged_skew, hedged_kurtosis: of the returns `hedged` against equal weights
+    held without costs, as `active` is measured; the ratio is per bar, and 0 where they do not vary, as out of the market.
     """
     policy, data = training.policy(weights), training.data
-    strategy = policy_strategy(policy, policy.shape.lookback)
-    path = backtest_span(strategy, data.market, data.spec, data.spans.valid, policy.shape.lookback, training.judged)
-    figures = {name: value for name, value in measure(path, None).items() if value is not None}
-    year = bars_a_year(data.spec.bar_seconds)
-    per_bar = figures.get("sharpe", 0.0) / math.sqrt(year)
-    return {**figures, "sharpe_per_bar": per_bar, "bars": len(path.returns), "bars_a_year": year}
+    lookback = policy.shape.lookback
+    path = backtest_span(policy_strategy(policy, lookback), data.market, data.spec, data.spans.valid, lookback, training.judged)
+    close = np.asarray(data.market.close, np.float64)
+    alone = return_figures(hedged(path.returns, (close[path.rows + 1] / close[path.rows]).mean(axis=1) - 1), 1.0)
+    figures = measure(path, None) | {
+        "hedged_sharpe": alone["sharpe"] or 0.0,
+        "hedged_skew": alone["skew"],
+        "hedged_kurtosis": alone["kurtosis"],
+        "bars": len(path.returns),
+        "bars_a_year": bars_a_year(data.spec.bar_seconds),
+    }
+    return {name: value for name, value in figures.items() if value is not None}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_markets import made_path
 
-from cappuccino.evaluation.metrics import METRICS, bars_a_year, lower_bound, max_drawdown, measure, monthly_returns
+from cappuccino.evaluation.metrics import METRICS, bars_a_year, hedged, lower_bound, max_drawdown, measure, monthly_returns
 
 EVERYTHING = set(METRICS)
 
@@ -159,3 +159,18 @@ def test_the_lower_bound_is_the_mean_less_two_standard_errors_of_what_counts(xp)
     some = growth[:321].astype(np.float64)
     expected = some.mean() - 2 * some.std() / np.sqrt(321)
     assert float(lower_bound(xp.asarray(growth), xp.asarray(counted), xp=xp)) == pytest.approx(expected, rel=1e-4)
+
+
+@given(seed=st.integers(0, 2**32 - 1), held=st.floats(-2, 2), length=st.integers(3, 60))
+def test_hedged_returns_do_not_move_with_the_benchmark_however_much_of_it_is_held(seed, held, length):
+    rng = np.random.default_rng(seed)
+    returns, benchmark = 0.01 * rng.standard_normal((2, length))
+    alone = hedged(returns, benchmark)
+    assert np.cov(alone, benchmark)[0, 1] == pytest.approx(0, abs=1e-15)
+    np.testing.assert_allclose(hedged(returns + held * benchmark, benchmark), alone, atol=1e-13)
+    np.testing.assert_allclose(hedged(held * benchmark, benchmark), 0, atol=1e-15)
+
+
+def test_without_a_moving_benchmark_there_is_nothing_to_hedge():
+    returns = np.array([0.1, -0.2, 0.3])
+    assert np.array_equal(hedged(returns, np.full(3, 0.01)), returns)

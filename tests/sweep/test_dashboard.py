@@ -31,7 +31,7 @@ def address(tmp_path: pathlib.Path) -> Iterator[str]:
         trial = study.claim()
         assert trial is not None
         trial.suggest_float("x", 0, 1)
-        study.tell(trial, value, TrialState.FAIL if value is None else TrialState.COMPLETE, {"sharpe_per_bar": 0.1})
+        study.tell(trial, value, TrialState.FAIL if value is None else TrialState.COMPLETE, {"hedged_sharpe": 0.1})
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     command = [str(PROGRAM), "--host", "127.0.0.1", "--port", str(port), url]
@@ -58,4 +58,4 @@ def test_the_dashboard_shows_a_study_with_its_trials(address):
     assert (summary["study_name"], summary["directions"]) == (NAME, ["maximize"])
     trials = get(f"{address}/api/studies/{summary['study_id']}?after=0")["trials"]
     assert [trial["state"] for trial in trials] == ["Complete", "Complete", "Fail"]
-    assert {"sharpe_per_bar"} <= {attribute["key"] for attribute in trials[0]["user_attrs"]}
+    assert {"hedged_sharpe"} <= {attribute["key"] for attribute in trials[0]["user_attrs"]}

@@ -43,7 +43,7 @@ def test_every_trial_has_its_figures_and_its_folders(finished):
     trials = cases.study(folder).get_trials()
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 6
     for trial in trials:
-        assert {"sharpe_per_bar", "env_steps", "bars", "turnover", "placed", "configuration"} <= trial.user_attrs.keys()
+        assert {"hedged_sharpe", "env_steps", "bars", "turnover", "placed", "configuration"} <= trial.user_attrs.keys()
         assert trial.user_attrs["env_steps"] == 2 * 4 * 128
         assert sorted(trial.intermediate_values) == [0, 1, 2, 3]
         for seed in (0, 1):

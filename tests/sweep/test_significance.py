@@ -11,7 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from cappuccino.evaluation.metrics import return_figures
+from cappuccino.evaluation.metrics import hedged, return_figures
 from cappuccino.sweep.significance import Significance, significance_of
 
 BARS_A_YEAR = 8760.0
@@ -23,11 +23,18 @@ def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def attributes_of(returns: np.ndarray) -> dict[str, float]:
-    """As a search keeps them."""
-    figures = {name: value for name, value in return_figures(returns, BARS_A_YEAR).items() if value is not None}
-    per_bar = figures.get("sharpe", 0.0) / math.sqrt(BARS_A_YEAR)
-    return {**figures, "sharpe_per_bar": per_bar, "bars": float(len(returns)), "bars_a_year": BARS_A_YEAR}
+def attributes_of(returns: np.ndarray, benchmark: np.ndarray | None = None) -> dict[str, float]:
+    """As a search keeps them; of a market that stands still where no benchmark is given."""
+    found = return_figures(returns if benchmark is None else hedged(returns, benchmark), 1.0)
+    figures = {
+        "sharpe": return_figures(returns, BARS_A_YEAR)["sharpe"],
+        "hedged_sharpe": found["sharpe"] or 0.0,
+        "hedged_skew": found["skew"],
+        "hedged_kurtosis": found["kurtosis"],
+        "bars": float(len(returns)),
+        "bars_a_year": BARS_A_YEAR,
+    }
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def study_of(complete: np.ndarray, pruned: Iterable[np.ndarray] = ()) -> optuna.Study:
@@ -35,7 +42,7 @@ def study_of(complete: np.ndarray, pruned: Iterable[np.ndarray] = ()) -> optuna.
     study = optuna.create_study(direction="maximize")
     for returns in complete:
         attributes = attributes_of(returns)
-        study.add_trial(create_trial(value=attributes["sharpe_per_bar"], user_attrs=attributes))
+        study.add_trial(create_trial(value=attributes["hedged_sharpe"], user_attrs=attributes))
     for returns in pruned:
         study.add_trial(create_trial(state=TrialState.PRUNED, value=9.0, user_attrs=attributes_of(returns)))
     return study
@@ -71,6 +78,7 @@ def test_deflated_ratio_is_its_definition_over_complete_and_pruned_trials(seed):
     assert found.trials == 15
     assert found.deflated == pytest.approx(slow_deflated(best.tolist(), [*complete.tolist(), *pruned.tolist()]), abs=1e-9)
     assert found.sharpe == pytest.approx(best.mean() / best.std(ddof=1) * math.sqrt(BARS_A_YEAR))
+    assert found.hedged == pytest.approx(found.sharpe)
 
 
 def test_trials_that_failed_or_run_do_not_count():
@@ -78,7 +86,7 @@ def test_trials_that_failed_or_run_do_not_count():
     study = study_of(0.01 * rng.standard_normal((5, 200)))
     before = found_in(study)
     for state in (TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING):
-        study.add_trial(create_trial(state=state, user_attrs={"sharpe_per_bar": 5.0}))
+        study.add_trial(create_trial(state=state, user_attrs={"hedged_sharpe": 5.0}))
     study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={"lost": True}))
     assert found_in(study) == before
 
@@ -104,3 +112,18 @@ def test_a_study_of_noise_seldom_convinces_and_an_edge_does():
     with_edge = 0.01 * rng.standard_normal((20, 2000))
     with_edge[3] += 0.002
     assert found_in(study_of(with_edge)).deflated >= 0.95
+
+
+def test_a_market_that_rises_by_chance_does_not_convince_of_those_that_hold_it():
+    """All hold most of it and add noise of their own. Unhedged, their ratios are high and alike: a deflated ratio near one."""
+    rng = np.random.default_rng(4)
+    market = 0.01 * (rng.standard_normal(1500) + 0.1)
+    trials = rng.uniform(0.8, 1, (16, 1)) * market + 0.001 * rng.standard_normal((16, 1500))
+    unhedged = found_in(study_of(trials))
+    study = optuna.create_study(direction="maximize")
+    for returns in trials:
+        study.add_trial(create_trial(value=float(returns.mean()), user_attrs=attributes_of(returns, market)))
+    found = found_in(study)
+    assert unhedged.deflated >= 0.95
+    assert found.deflated < 0.95
+    assert found.sharpe > 5
