@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import signal
 import socket
+import threading
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +21,8 @@ from cappuccino.sweep.worker import Began, Ended, run_worker
 
 _REACH_S = 10.0
 """For how long the cluster is knocked at; Ray itself would do so for minutes."""
+_LOOK_S = 0.5
+"""How long a wait for the workers lasts before it is looked whether the user has interrupted."""
 _PATIENCE_S = 30.0
 """After how long without a sign of any worker it is said that they wait."""
 _SHOWN = ("device ", "trial ")
@@ -64,20 +69,23 @@ class Cluster:
         )
         arguments = (list(words), os.getcwd(), str(shared.absolute()), settings.cpus, settings.gpus)
         streams = {task.remote(*arguments): number for number in range(settings.workers)}
-        failures = self._follow(streams, console)
+        with _noted_interrupts() as interrupted:
+            failures = self._follow(streams, interrupted, console)
         if len(failures) == settings.workers:
             raise InputError(f"all of hydra.launcher.workers={settings.workers} failed; the first {failures[0]}")
         return len(failures)
 
-    def _follow(self, streams: dict[Any, int], console: Console) -> list[str]:
-        """Print what the workers say until all have ended; why those failed that did."""
+    def _follow(self, streams: dict[Any, int], interrupted: threading.Event, console: Console) -> list[str]:
+        """Print what the workers say until all have ended; why those failed that did. Raises KeyboardInterrupt."""
         hosts: dict[int, str] = {}
         failures = []
-        waited = False
+        say_at = time.monotonic() + _PATIENCE_S
         while streams:
-            ready, _ = self._ray.wait(list(streams), timeout=None if hosts or waited else _PATIENCE_S)
-            if not ready:
-                waited = True
+            ready, _ = self._ray.wait(list(streams), timeout=_LOOK_S)
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+            if not hosts and time.monotonic() > say_at:
+                say_at = float("inf")
                 _say(console, "note", "no worker has a place yet: the cluster is busy")
             for stream in ready:
                 number = streams[stream]
@@ -123,6 +131,17 @@ def connected(settings: RayConfig) -> Iterator[Cluster]:
         yield Cluster(ray, settings)
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _noted_interrupts() -> Iterator[threading.Event]:
+    """Set when the user interrupts. Raised inside of Ray, at a destructor or a callback, an interrupt is lost."""
+    noted = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: noted.set())
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def check_storage(storage: str, hosts: Collection[str]) -> None:

@@ -33,7 +33,7 @@ def folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.P
     """A folder of benchmarks in the place of ours."""
     for name, text in {"good": GOOD, "crashes": CRASHES, "needs": NEEDS, "helper": HELPER}.items():
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
-    (tmp_path / "README.md").write_text(f"# Page\n{MARKS[0]}old\n{MARKS[1]}end\n")
+    (tmp_path / "README.md").write_text(f"# Page\n{MARKS[0]}what was there before\n{MARKS[1]}end\n")
     monkeypatch.setattr(bench, "FOLDER", tmp_path)
     return tmp_path
 
@@ -57,7 +57,7 @@ def test_a_benchmark_is_kept_as_json_and_told_as_a_table(folder: pathlib.Path, c
     assert page.endswith("end\n")
     assert "| good: faster | 2 x | 1 to 9 | ≥ 1.5 x | ≥ 2.5 x | reached |" in page
     assert "`cappuccino bench good`" in page
-    assert "old" not in page
+    assert "what was there before" not in page
 
 
 def test_a_crash_is_reported_with_its_traceback_and_the_others_run(

@@ -131,9 +131,12 @@ def test_where_all_workers_die_the_command_fails(cluster, tmp_path):
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_workers_end_with_the_command(sent, code, cluster, tmp_path):
     process = cases.start(tmp_path, *search(cluster, n_trials=200))
-    first_worker_in(tmp_path)
-    process.send_signal(sent)
-    _, err = process.communicate(timeout=60)
+    try:
+        first_worker_in(tmp_path)
+        process.send_signal(sent)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == code, err
     until = time.monotonic() + 30
     while workers_in(tmp_path):
