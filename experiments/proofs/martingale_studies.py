@@ -50,7 +50,8 @@ def main(argv: Sequence[str]) -> int:
             assert found.deflated is not None
             convincing += found.deflated >= CONVINCED
             print(
-                f"  market {seed}: Sharpe ratio a year {found.sharpe:.2f}, hedged {found.hedged:.2f}, of luck {found.luck:.2f}, deflated {found.deflated:.3f}",
+                f"  market {seed}: Sharpe ratio a year {found.sharpe:.2f}, hedged {found.hedged:.2f}, of luck {found.luck:.2f}, "
+                f"deflated {found.deflated:.3f}",
                 flush=True,
             )
     good = convincing <= ALLOWED * given.studies
