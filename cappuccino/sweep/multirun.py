@@ -11,14 +11,15 @@ import json
 import os
 import pathlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import optuna
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import configure_log
 from hydra.types import RunMode
-from hydra.utils import get_method, instantiate
+from hydra.utils import get_class, get_method, instantiate
 from omegaconf import DictConfig, OmegaConf
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
@@ -33,7 +34,7 @@ from cappuccino.sweep.outcome import conclude
 from cappuccino.sweep.search import Compose, Search
 from cappuccino.sweep.searchable import check_searchable
 from cappuccino.sweep.space import Space, check_sampler, grid_points, is_search, jobs, read_space, suggest
-from cappuccino.sweep.storage import shown_url
+from cappuccino.sweep.storage import failures_said, shown_url
 from cappuccino.sweep.study import Identity, SharedStudy, open_study
 from cappuccino.sweep.workers import connected
 from cappuccino.training.device import select_device
@@ -49,10 +50,15 @@ _PRUNERS = {
     "none": optuna.pruners.NopPruner,
 }
 
+_DRAWING = (optuna.samplers.TPESampler, optuna.samplers.RandomSampler, optuna.samplers.NSGAIISampler)
+"""Samplers that hold nothing between trials but a random generator. (A Sobol sequence is one for the whole study, and the covariance
+matrix adaptation adds the trial's number to its seed itself.)"""
+
 
 def multirun(config: DictConfig, loader: ConfigLoader, arguments: Sequence[str]) -> None:
     """What the command line's overrides (`arguments`) ask for, composed as `config`. Raises InputError before anything trains."""
     configure_log(config.hydra.job_logging, config.hydra.verbose)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # a study is named below
     console = Console()
     if not any(_sweeps(word) for word in arguments) and not config.hydra.sweeper.params:
         arguments = [*arguments, f"sweep={DEFAULT_SWEEP}"]
@@ -103,7 +109,7 @@ def _search(
     name = settings.study_name or f"{config.hydra.runtime.choices.get('sweep') or 'search'}-{_short_hash(identity)}"
     storage = settings.storage or f"sqlite:///{config.runs_dir}/studies.db"
     folder = pathlib.Path(config.runs_dir) / name
-    with connected(launcher) if launcher is not None else contextlib.nullcontext() as cluster:
+    with connected(launcher) if launcher is not None else contextlib.nullcontext() as cluster, failures_said(storage):
         if cluster is not None:
             cluster.check(storage)
         shared = open_study(
@@ -116,12 +122,13 @@ def _search(
             n_trials=settings.n_trials,
             lease_seconds=settings.lease,
             points=points,
+            sampler_of=_sampler_of(settings),
         )
         if shared.counted() == 0 and folder.exists() and any(path.name.isdecimal() for path in folder.iterdir()):
             raise InputError(f"{folder} holds the trials of another study; choose another hydra.sweeper.study_name")
         console.print(
             f"study       {name} in {shown_url(storage)}: {shared.counted()} of {shared.n_trials} trials begun or ended; "
-            f"{len(space.dimensions)} parameters, objective {settings.objective}"
+            f"{len(space.dimensions)} parameter{'s' * (len(space.dimensions) != 1)}, objective {settings.objective}"
         )
         failed = 0
         if cluster is not None:
@@ -137,11 +144,11 @@ def _search(
                 name,
                 console,
             ).run()
-    conclude(shared, settings, folder, console)
-    if failed and (left := _unfinished(shared)):
-        raise InputError(
-            f"{failed} workers failed and {left} of {shared.n_trials} trials have not ended; give the command again"
-        )
+        conclude(shared, settings, folder, console)
+        if failed and (left := _unfinished(shared)):
+            raise InputError(
+                f"{failed} workers failed and {left} of {shared.n_trials} trials have not ended; give the command again"
+            )
 
 
 def _unfinished(shared: SharedStudy) -> int:
@@ -219,6 +226,15 @@ def _sampler(settings: SweeperConfig, space: Space) -> tuple[optuna.samplers.Bas
         return optuna.samplers.RandomSampler(), grid_points(space)
     check_sampler(sampler, space)
     return sampler, None
+
+
+def _sampler_of(settings: SweeperConfig) -> Callable[[int], optuna.samplers.BaseSampler] | None:
+    """A sampler for each trial by its number, where its draws follow from a seed alone: processes that are all given this seed
+    would draw the same first trials, and a study that is taken up again those that it has."""
+    seed = settings.sampler.get("seed")
+    if seed is None or get_class(settings.sampler["_target_"]) not in _DRAWING:
+        return None
+    return lambda number: instantiate(settings.sampler, seed=int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
 
 
 def _without(configuration: dict[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import json
 import os
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import optuna
@@ -76,6 +77,15 @@ def unusable(url: str, error: Exception) -> str:
     for password in (written, parsed.password, parsed.query.get("password")):
         text = text.replace(str(password), "***") if password else text
     return f"the storage {shown_url(url)} cannot be used: {text}"
+
+
+@contextlib.contextmanager
+def failures_said(url: str) -> Iterator[None]:
+    """Raises InputError where the storage fails on the way, as when its server goes away in the middle of a transaction."""
+    try:
+        yield
+    except (exc.SQLAlchemyError, StorageInternalError) as error:
+        raise InputError(f"{unusable(url, error)}; what has ended is kept: give the command again") from error
 
 
 def _is_plain(url: str) -> bool:

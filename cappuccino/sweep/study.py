@@ -19,7 +19,7 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import optuna
@@ -78,8 +78,10 @@ class SharedStudy:
         n_trials: int,
         lease_seconds: float,
         points: Sequence[Mapping[str, Any]] | None = None,
+        sampler_of: Callable[[int], optuna.samplers.BaseSampler] | None = None,
     ) -> None:
         self.study = study
+        self._sampler_of = sampler_of
         self.n_trials = n_trials if points is None else min(n_trials, len(points))
         self._storage, self._lease_seconds, self._points = storage, lease_seconds, points
         self._owner = this_process()
@@ -105,7 +107,7 @@ class SharedStudy:
             last = [one for one in waiting if _is_last_try(one, trials)] if full and not mine else []
             for trial in usual + last:
                 if self._take(trial, places[trial.number]):
-                    return Trial(self._with_fresh_cache(), trial._trial_id)
+                    return Trial(self._study_for(trial.number), trial._trial_id)
             if full:
                 return None
             self._add({CLAIM: self._lease().to_json()})
@@ -169,10 +171,12 @@ class SharedStudy:
     def _trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
 
-    def _with_fresh_cache(self) -> optuna.Study:
-        """Samplers read the trials once in the life of a `Study` object, between `ask` and `tell`, neither of which a claim is."""
+    def _study_for(self, number: int) -> optuna.Study:
+        """With a fresh cache: samplers read the trials once in the life of a `Study` object, between `ask` and `tell`, neither of
+        which a claim is."""
         study = self.study
-        return optuna.Study(study.study_name, self._storage, sampler=study.sampler, pruner=study.pruner)
+        sampler = study.sampler if self._sampler_of is None else self._sampler_of(number)
+        return optuna.Study(study.study_name, self._storage, sampler=sampler, pruner=study.pruner)
 
     def _lease(self) -> Lease:
         return Lease(self._owner, time.time() + self._lease_seconds)
@@ -251,11 +255,13 @@ def open_study(
     n_trials: int,
     lease_seconds: float,
     points: Sequence[Mapping[str, Any]] | None = None,
+    sampler_of: Callable[[int], optuna.samplers.BaseSampler] | None = None,
 ) -> SharedStudy:
     """The study of that name, created if need be, after the trials of dead processes have been taken over.
 
     n_trials: of the whole study, those of other processes and earlier runs included. lease_seconds: for how long a process on
-    another machine counts as alive after it last renewed. points: the values of each trial, for a grid.
+    another machine counts as alive after it last renewed. points: the values of each trial, for a grid. sampler_of: a
+    sampler for the trial of a number, in place of the study's.
     Raises InputError for a storage that cannot be opened, and a study with another direction, identity or grid; nothing has
     changed then.
     """
@@ -280,7 +286,9 @@ def open_study(
         if first != digest:
             was = study.user_attrs[f"{IDENTITY} {first}"]
             raise InputError(f"{where} is another search: {_difference(was, json.loads(content))}; give this one another name")
-        shared = SharedStudy(study, storage, n_trials=n_trials, lease_seconds=lease_seconds, points=points)
+        shared = SharedStudy(
+            study, storage, n_trials=n_trials, lease_seconds=lease_seconds, points=points, sampler_of=sampler_of
+        )
         shared.take_over()
     except (StorageInternalError, exc.SQLAlchemyError, OSError) as error:
         raise InputError(unusable(storage_url, error)) from error

@@ -17,6 +17,7 @@ from study_cases import assert_done, finish, start, trials_of
 from study_worker import open_at
 
 from cappuccino.errors import InputError
+from cappuccino.sweep.storage import failures_said
 from cappuccino.sweep.study import places_of
 
 
@@ -101,6 +102,30 @@ def test_an_attribute_is_there_before_the_trial_ends_or_never(postgres: Server) 
         ending.join()
         event.remove(sqlalchemy.Engine, "before_cursor_execute", on_statement)
     assert trials_of(open_at(url, 1))[0].user_attrs == ended[0].user_attrs
+
+
+def test_a_connection_cut_within_a_transaction_is_said_in_one_line_and_the_study_goes_on(postgres: Server) -> None:
+    url = postgres.new_database()
+    study = open_at(url, 1)
+    trial = study.claim()
+    assert trial is not None
+    cut: list[str] = []
+
+    def on_statement(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("INSERT INTO trial_user_attributes") and not cut:
+            cut.append(statement)
+            postgres.disconnect_all()
+
+    event.listen(sqlalchemy.Engine, "before_cursor_execute", on_statement)
+    try:
+        with pytest.raises(InputError, match="give the command again") as refused, failures_said(url):
+            trial.set_user_attr("figure", 1)
+    finally:
+        event.remove(sqlalchemy.Engine, "before_cursor_execute", on_statement)
+    assert "\n" not in str(refused.value)
+    assert postgres.password not in str(refused.value)
+    assert study.tell(trial, 1.0, TrialState.COMPLETE, {"figure": 2})
+    assert_done(study, 1)
 
 
 def test_without_the_driver_the_extra_is_named() -> None:
