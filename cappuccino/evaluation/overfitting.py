@@ -1,118 +1,140 @@
-"""Whether luck would explain a Sharpe ratio: of one strategy, and of the best of many that were tried.
+"""Probability of backtest overfitting, by combinatorially symmetric cross-validation.
 
-Sharpe ratios are per bar, not annualised, with N - 1 in the standard deviation; skew and kurtosis are those of the sample as a
-population, and a normal distribution has a kurtosis of 3. PSR: Bailey and Lopez de Prado, "The Sharpe ratio efficient frontier",
-2012. DSR: Bailey and Lopez de Prado, "The deflated Sharpe ratio", 2014.
+Bailey, Borwein, Lopez de Prado and Zhu, "The probability of backtest overfitting", 2017: choose the best of many configurations on one
+half of the bars and see what it is worth on the other, for every way to halve them.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
-from scipy.special import ndtr, ndtri
+from jaxtyping import Bool, Float, Int
+from scipy.stats import linregress
 
 from cappuccino.errors import InputError
-from cappuccino.evaluation.metrics import return_figures
+
+MOST_BLOCKS = 20
+"""Blocks with 184,756 halves; four more have 2,704,156."""
+_ROUNDING = 1e-7
+"""A standard deviation below this share of the root mean square that it is computed from is rounding, not variation."""
 
 
-class Moments(NamedTuple):
-    """What a record of returns says about its Sharpe ratio; bars: how many returns."""
+class Overfitting(NamedTuple):
+    """What choosing the best configuration in-sample was worth, over H halves of the bars. Sharpe ratios are per bar.
 
-    sharpe: float
-    bars: int
-    skew: float
-    kurtosis: float
-
-
-def moments_of(returns: Float[np.ndarray, "N"]) -> Moments:
-    """The moments of returns per bar. Raises InputError for fewer than two, for one that is not finite, and without variation."""
-    _check_bars(len(returns))
-    unfit = np.flatnonzero(~np.isfinite(returns))
-    if len(unfit):
-        raise InputError(f"return {unfit[0]} is {returns[unfit[0]]}; returns must be finite")
-    figures = return_figures(returns.astype(np.float64), 1.0)
-    sharpe, skew, kurtosis = (figures[name] for name in ("sharpe", "skew", "kurtosis"))
-    if sharpe is None or skew is None or kurtosis is None:
-        raise InputError(f"all {len(returns)} returns are {returns[0]:g}; a Sharpe ratio takes returns that vary")
-    return Moments(sharpe, len(returns), skew, kurtosis)
-
-
-def probabilistic_sharpe(sharpe: float, benchmark: float, bars: int, skew: float, kurtosis: float) -> float:
-    """Probability that the true Sharpe ratio is above `benchmark`, given the one measured over so many bars (PSR, 2012).
-
-    Phi((SR - SR*) sqrt(n - 1) / sqrt(1 - s SR + (g - 1) / 4 SR^2)). Raises InputError for fewer than two bars, for a number
-    that is not finite, and where the quantity under the root is not positive.
+    pbo: share of halves in which the chosen one is at most the median out-of-sample; about 0.5 where there is nothing to choose,
+    near 1 where what was good turns bad, reject above 0.1. logits (H,): of its relative rank there, ln(w / (1 - w)), w = rank /
+    (C + 1), rank 1 the worst and ties averaged. chosen (H,): column. in_sample, out_of_sample (H,): its Sharpe ratios.
+    probability_of_loss: share of halves in which the latter is negative. slope, intercept: of the regression of the latter on the
+    former; None where all of the former are the same. dominance_violation: how far the distribution function of the chosen ones' ratios
+    out-of-sample lies above that of a configuration chosen at random, where it does so most; 0 where they are stochastically larger to
+    first order (the one-sided statistic of Kolmogorov and Smirnov).
     """
-    _check_bars(bars)
-    _check_finite(benchmark=benchmark)
-    return float(ndtr((sharpe - benchmark) * math.sqrt((bars - 1) / _variance(sharpe, skew, kurtosis))))
+
+    pbo: float
+    logits: Float[np.ndarray, "H"]
+    chosen: Int[np.ndarray, "H"]
+    in_sample: Float[np.ndarray, "H"]
+    out_of_sample: Float[np.ndarray, "H"]
+    probability_of_loss: float
+    slope: float | None
+    intercept: float | None
+    dominance_violation: float
 
 
-def expected_maximum_sharpe(sharpes: Float[np.ndarray, "C"]) -> float:
-    """The best Sharpe ratio to expect of C trials of nothing whose ratios vary as these do (2014).
+def pbo(returns: Float[np.ndarray, "T C"], blocks: int = 16) -> Overfitting:
+    """Of out-of-sample returns per bar of C configurations over the same T bars, in order of time.
 
-    sd(SR) ((1 - e) Phi^-1(1 - 1/C) + e Phi^-1(1 - 1/(C exp(1)))), e the constant of Euler and Mascheroni. sharpes: of every
-    trial ever run, those that were pruned too; it holds for independent ones, and too much is expected of those that are alike.
-    Raises InputError for fewer than two, and for one that is not finite.
+    The first T mod `blocks` bars are left out. The Sharpe ratio of a half in which a configuration returns nothing is 0.
+    Raises InputError for fewer than two configurations; an odd number of blocks, or none, or more than MOST_BLOCKS; fewer than two
+    bars in a half; a return that is not finite; and returns that do not vary, over all bars or, without being zero, in a half.
     """
-    trials = len(sharpes)
-    if trials < 2:
-        raise InputError(f"the number of trials is {trials}; the spread of Sharpe ratios takes at least 2")
-    unfit = np.flatnonzero(~np.isfinite(sharpes))
-    if len(unfit):
-        raise InputError(f"the Sharpe ratio of trial {unfit[0]} is {sharpes[unfit[0]]}; it must be finite")
-    quantiles = ndtri([1 - 1 / trials, 1 - 1 / (trials * math.e)])
-    spread = np.std(sharpes.astype(np.float64), ddof=1)
-    return float(spread * np.dot([1 - np.euler_gamma, np.euler_gamma], quantiles))
+    bars, configurations = returns.shape
+    _check(returns, blocks)
+    kept = returns[bars % blocks :].astype(np.float64)
+    each = len(kept) // blocks
+    halves = _halves(blocks)
+    inside = _sharpes(kept.reshape(blocks, each, configurations), halves)
+    outside = inside[::-1]  # the complement of a half is as far from the end of the list as the half from its beginning
+    chosen = np.argmax(inside, axis=1)
+    rows = np.arange(len(halves))
+    best, worth = inside[rows, chosen], outside[rows, chosen]
+    rank = (outside < worth[:, None]).sum(axis=1) + ((outside == worth[:, None]).sum(axis=1) + 1) / 2
+    share = rank / (configurations + 1)
+    logits = np.log(share / (1 - share))
+    line: Any = linregress(best, worth) if np.ptp(best) > 0 else None
+    return Overfitting(
+        pbo=float(np.mean(logits <= 0)),
+        logits=logits,
+        chosen=chosen,
+        in_sample=best,
+        out_of_sample=worth,
+        probability_of_loss=float(np.mean(worth < 0)),
+        slope=None if line is None else float(line.slope),
+        intercept=None if line is None else float(line.intercept),
+        dominance_violation=_most_above(worth, outside.ravel()),
+    )
 
 
-def deflated_sharpe(sharpe: float, bars: int, skew: float, kurtosis: float, sharpes: Float[np.ndarray, "C"]) -> float:
-    """`probabilistic_sharpe` of the chosen trial against `expected_maximum_sharpe` of all of them (DSR, 2014); raises as these.
+def _halves(blocks: int) -> Bool[np.ndarray, "H S"]:
+    """Every choice of half of the blocks, in lexicographic order."""
+    chosen = np.array(list(itertools.combinations(range(blocks), blocks // 2)))
+    halves = np.zeros((len(chosen), blocks), bool)
+    np.put_along_axis(halves, chosen, values=True, axis=1)
+    return halves
 
-    Of returns: `deflated_sharpe(*moments_of(returns), sharpes)`.
+
+def _sharpes(blocks: Float[np.ndarray, "S B C"], halves: Bool[np.ndarray, "H S"]) -> Float[np.ndarray, "H C"]:
+    """The Sharpe ratio of every configuration in every half, N - 1 in the standard deviation, from sums over blocks.
+
+    Sums are of differences from the configuration's mean over all bars, so that squares do not swamp the variance.
     """
-    return probabilistic_sharpe(sharpe, expected_maximum_sharpe(sharpes), bars, skew, kurtosis)
-
-
-def minimum_track_record(sharpe: float, benchmark: float, skew: float, kurtosis: float, confidence: float = 0.95) -> float:
-    """Bars that it takes for `probabilistic_sharpe` to reach `confidence`; infinite where the ratio is not above the benchmark.
-
-    1 + (1 - s SR + (g - 1) / 4 SR^2) (z / (SR - SR*))^2 (2012). Raises InputError as `probabilistic_sharpe`, and for a confidence
-    outside [0.5, 1).
-    """
-    if not 0.5 <= confidence < 1:
-        raise InputError(f"the confidence is {confidence}; it must be at least 0.5 and below 1")
-    _check_finite(benchmark=benchmark)
-    variance = _variance(sharpe, skew, kurtosis)
-    if sharpe <= benchmark:
-        return math.inf
-    return 1 + variance * (float(ndtri(confidence)) / (sharpe - benchmark)) ** 2
-
-
-def _variance(sharpe: float, skew: float, kurtosis: float) -> float:
-    """Of a Sharpe ratio's estimate, times N - 1.
-
-    At least (1 - s SR / 2)^2, as a kurtosis is at least s^2 + 1, so that real returns can only have zero: those with two values.
-    """
-    _check_finite(sharpe=sharpe, skew=skew, kurtosis=kurtosis)
-    found = 1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2
-    if found <= 0:
+    number = halves.shape[1] // 2 * blocks.shape[1]
+    middle = blocks.mean(axis=(0, 1))
+    apart = blocks - middle
+    weights = halves.astype(np.float64)
+    total, squares = weights @ apart.sum(axis=1), weights @ (apart**2).sum(axis=1)
+    idle = weights @ (blocks != 0).sum(axis=1) == 0
+    mean = middle + total / number
+    deviation = np.sqrt(np.maximum(squares - total**2 / number, 0) / (number - 1))
+    still = ~idle & (deviation <= _ROUNDING * np.sqrt(squares / number))
+    if still.any():
+        half, configuration = np.argwhere(still)[0]
         raise InputError(
-            f"a Sharpe ratio of {sharpe:g} a bar with a skew of {skew:g} and a kurtosis of {kurtosis:g} has a variance of "
-            f"{found:g}; it must be above zero"
+            f"configuration {configuration} returns {mean[half, configuration]:g} in every bar of blocks "
+            f"{', '.join(map(str, np.flatnonzero(halves[half])))}; a Sharpe ratio takes returns that vary"
         )
-    return found
+    return np.where(idle, 0.0, mean / np.where(idle, 1.0, deviation))
 
 
-def _check_bars(bars: int) -> None:
-    if bars < 2:
-        raise InputError(f"the number of bars is {bars}; a Sharpe ratio takes at least 2")
+def _most_above(chosen: Float[np.ndarray, "H"], random: Float[np.ndarray, "N"]) -> float:
+    """The most by which the distribution function of the first lies above that of the second, whose values include its own."""
+    values = np.sort(random)
+    ours = np.searchsorted(np.sort(chosen), values, side="right") / len(chosen)
+    theirs = np.searchsorted(values, values, side="right") / len(values)
+    return float(np.max(ours - theirs))
 
 
-def _check_finite(**numbers: float) -> None:
-    for name, number in numbers.items():
-        if not math.isfinite(number):
-            raise InputError(f"{name} is {number}; it must be finite")
+def _check(returns: Float[np.ndarray, "T C"], blocks: int) -> None:
+    bars, configurations = returns.shape
+    if configurations < 2:
+        raise InputError(f"the number of configurations is {configurations}; choosing takes at least 2")
+    if blocks % 2 or not 2 <= blocks <= MOST_BLOCKS:
+        halves = f" (it has {math.comb(blocks, blocks // 2):,} halves)" if blocks > MOST_BLOCKS else ""
+        raise InputError(f"blocks is {blocks}{halves}; it must be even, from 2 to {MOST_BLOCKS}")
+    if bars // blocks * (blocks // 2) < 2:
+        raise InputError(f"there are {bars} bars for {blocks} blocks; a half takes at least 2 bars")
+    unfit = np.argwhere(~np.isfinite(returns))
+    if len(unfit):
+        bar, configuration = unfit[0]
+        raise InputError(
+            f"configuration {configuration} returns {returns[bar, configuration]} in bar {bar}; returns must be finite"
+        )
+    constant = np.flatnonzero(np.ptp(returns, axis=0) == 0)
+    if len(constant):
+        raise InputError(
+            f"configuration {constant[0]} returns {returns[0, constant[0]]:g} in all {bars} bars; a Sharpe ratio takes returns that vary"
+        )

@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from cappuccino.evaluation.overfitting import deflated_sharpe, expected_maximum_sharpe
+from cappuccino.evaluation.sharpe import deflated_sharpe, expected_maximum_sharpe
 
 JUDGED = (TrialState.COMPLETE, TrialState.PRUNED)
 

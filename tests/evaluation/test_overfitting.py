@@ -1,200 +1,160 @@
-"""Significance of Sharpe ratios: the definitions, what must not matter, and what luck alone may show."""
+"""Probability of backtest overfitting: the definition as plain loops, what noise and an edge give, and what is refused."""
 
 from __future__ import annotations
 
-import fractions
+import itertools
 import math
 import statistics
+import time
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cappuccino.errors import InputError
-from cappuccino.evaluation.overfitting import (
-    deflated_sharpe,
-    expected_maximum_sharpe,
-    minimum_track_record,
-    moments_of,
-    probabilistic_sharpe,
+from cappuccino.evaluation.overfitting import MOST_BLOCKS, pbo
+
+SMALL = st.tuples(
+    st.integers(0, 2**32 - 1), st.integers(2, 5), st.sampled_from([2, 4, 6]), st.integers(2, 9), st.integers(0, 5)
 )
-
-NORMAL = statistics.NormalDist()
-RETURNS = st.tuples(
-    st.integers(0, 2**32 - 1), st.integers(8, 300), st.floats(-0.5, 0.5), st.sampled_from(["normal", "fat", "skewed"])
-)
-"""Seed, number, drift in standard deviations, and shape of the returns of `made_returns`."""
+"""Seed, configurations, blocks, bars in a block, bars too many."""
 
 
-def made_returns(made: tuple[int, int, float, str]) -> np.ndarray:
-    seed, bars, drift, shape = made
+def made(case: tuple[int, int, int, int, int]) -> tuple[np.ndarray, int]:
+    seed, configurations, blocks, each, more = case
     rng = np.random.default_rng(seed)
-    drawn = {
-        "normal": rng.normal,
-        "fat": lambda size: rng.standard_t(3, size),
-        "skewed": lambda size: rng.gamma(1, 1, size) - 1,
-    }
-    return 0.01 * (drawn[shape](size=bars) + drift)
+    returns = 0.01 * rng.standard_t(4, (blocks * each + more % blocks, configurations)) + 0.002 * rng.standard_normal(
+        configurations
+    )
+    return returns, blocks
 
 
-def exact_psr(returns: list[float], benchmark: float) -> float:
-    """From the definition, in fractions but for the roots."""
-    exact = [fractions.Fraction(one) for one in returns]
-    mean = sum(exact) / len(exact)
-    moment = [sum((one - mean) ** power for one in exact) / len(exact) for power in range(5)]
-    sharpe = float(mean) / math.sqrt(moment[2] * len(exact) / (len(exact) - 1))
-    skew, kurtosis = float(moment[3]) / math.sqrt(moment[2]) ** 3, float(moment[4] / moment[2] ** 2)
-    error = math.sqrt((1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe * sharpe) / (len(exact) - 1))
-    return NORMAL.cdf((sharpe - benchmark) / error)
+def slow(returns: np.ndarray, blocks: int) -> dict[str, list[float]]:
+    """By the definition, a half at a time."""
+    rows = returns[len(returns) % blocks :].tolist()
+    each, configurations = len(rows) // blocks, len(rows[0])
+
+    def sharpe(column: int, chosen: tuple[int, ...]) -> float:
+        values = [row[column] for block in chosen for row in rows[block * each : (block + 1) * each]]
+        return statistics.fmean(values) / statistics.stdev(values)
+
+    found = {"logits": [], "in_sample": [], "out_of_sample": [], "all": []}
+    for chosen in itertools.combinations(range(blocks), blocks // 2):
+        rest = tuple(block for block in range(blocks) if block not in chosen)
+        inside = [sharpe(column, chosen) for column in range(configurations)]
+        outside = [sharpe(column, rest) for column in range(configurations)]
+        best = max(range(configurations), key=inside.__getitem__)
+        ties = [one for one in outside if math.isclose(one, outside[best], rel_tol=1e-12)]
+        rank = sum(one < min(ties) for one in outside) + (len(ties) + 1) / 2
+        found["logits"].append(math.log(rank / (configurations + 1 - rank)))
+        found["in_sample"].append(inside[best])
+        found["out_of_sample"].append(outside[best])
+        found["all"] += outside
+    return found
 
 
-def psr(returns: np.ndarray, benchmark: float) -> float:
-    sharpe, bars, skew, kurtosis = moments_of(returns)
-    return probabilistic_sharpe(sharpe, benchmark, bars, skew, kurtosis)
+@given(SMALL)
+def test_it_is_its_definition(case):
+    returns, blocks = made(case)
+    got, expected = pbo(returns, blocks), slow(returns, blocks)
+    for name in ("logits", "in_sample", "out_of_sample"):
+        np.testing.assert_allclose(getattr(got, name), expected[name], atol=1e-9, err_msg=name)
+    number = len(expected["logits"])
+    assert got.pbo == sum(one <= 0 for one in expected["logits"]) / number
+    assert got.probability_of_loss == sum(one < 0 for one in expected["out_of_sample"]) / number
 
 
-@given(RETURNS, st.floats(-0.3, 0.3))
-def test_psr_is_its_definition(made, benchmark):
-    returns = made_returns(made)
-    assert psr(returns, benchmark) == pytest.approx(exact_psr(returns.tolist(), benchmark), abs=1e-9)
+@given(SMALL)
+def test_slope_and_dominance_are_their_definitions(case):
+    returns, blocks = made(case)
+    got = pbo(returns, blocks)
+    slope, intercept = np.polyfit(got.in_sample, got.out_of_sample, 1) if np.ptp(got.in_sample) > 1e-6 else (None, None)
+    if slope is not None:
+        assert (got.slope, got.intercept) == (pytest.approx(slope, abs=1e-6), pytest.approx(intercept, abs=1e-6))
+    everything = np.array(slow(returns, blocks)["all"])
+
+    def share_below(values: np.ndarray, limit: float) -> float:
+        return float((values <= limit + 1e-12).mean())
+
+    apart = [share_below(got.out_of_sample, limit) - share_below(everything, limit) for limit in everything]
+    assert got.dominance_violation == pytest.approx(max(apart), abs=1e-9)
 
 
-def test_psr_of_the_paper():
-    """Bailey and Lopez de Prado 2014, their example: 2.5 a year over 1,250 days, 46 and 100 trials."""
-    sharpe, variance = 2.5 / math.sqrt(250), 0.5 / 250
-    for trials, expected in ((46, 0.9505), (100, 0.9004)):
-        quantiles = [NORMAL.inv_cdf(1 - 1 / trials), NORMAL.inv_cdf(1 - 1 / trials / math.e)]
-        best = math.sqrt(variance) * ((1 - np.euler_gamma) * quantiles[0] + np.euler_gamma * quantiles[1])
-        assert probabilistic_sharpe(sharpe, best, 1250, -3.0, 10.0) == pytest.approx(expected, abs=5e-4)
+@given(SMALL, st.floats(0.1, 10))
+def test_neither_the_order_of_configurations_nor_their_leverage_matters(case, leverage):
+    returns, blocks = made(case)
+    order = np.random.default_rng(case[0]).permutation(returns.shape[1])
+    levered = returns[:, order] * np.where(np.arange(len(order)) % 2, 1.0, leverage)
+    np.testing.assert_allclose(pbo(levered, blocks).logits, pbo(returns, blocks).logits, atol=1e-9)
 
 
-@given(RETURNS, st.floats(1e-3, 1e3))
-def test_scale_of_returns_does_not_matter(made, scale):
-    returns = made_returns(made)
-    assert psr(scale * returns, 0.0) == pytest.approx(psr(returns, 0.0), abs=1e-9)
+def test_a_configuration_that_stood_still_in_a_half_has_a_ratio_of_zero_there():
+    rng = np.random.default_rng(0)
+    returns = 0.01 * rng.standard_normal((40, 2)) - 0.02
+    returns[:20, 0] = 0.0
+    found = pbo(returns, 2)
+    assert found.chosen.tolist() == [0, 1] or found.in_sample[0] == 0.0
+    assert found.in_sample[0] == 0.0
 
 
-@given(RETURNS, st.integers(2, 5))
-def test_a_longer_record_of_the_same_moments_is_surer(made, times):
-    sharpe, bars, skew, kurtosis = moments_of(made_returns(made))
-    short, long = (probabilistic_sharpe(sharpe, 0.0, n, skew, kurtosis) for n in (bars, bars * times))
-    assert abs(long - 0.5) >= abs(short - 0.5)
-    assert (long >= 0.5) == (short >= 0.5) == (sharpe >= 0)
+def test_noise_is_a_toss_of_a_coin_and_an_edge_is_found():
+    rng = np.random.default_rng(1)
+    noise = [pbo(rng.standard_normal((2000, 40))).pbo for _ in range(50)]
+    assert abs(np.mean(noise) - 0.5) <= 0.1
+    for _ in range(5):
+        returns = rng.standard_normal((2000, 40))
+        returns[:, 17] += 0.15
+        found = pbo(returns)
+        assert found.pbo < 0.05
+        assert found.dominance_violation < 0.05
+        assert found.probability_of_loss < 0.05
 
 
-@given(RETURNS, st.floats(-0.3, 0.3), st.floats(0, 0.3))
-def test_a_higher_benchmark_is_less_probably_beaten(made, benchmark, more):
-    returns = made_returns(made)
-    assert psr(returns, benchmark + more) <= psr(returns, benchmark)
-    assert 0 <= psr(returns, benchmark) <= 1
+def test_what_was_good_turns_bad():
+    """Each configuration wins in one half of the blocks what it loses in the other."""
+    rng = np.random.default_rng(2)
+    signs = np.array([[1.0 if column >> block & 1 else -1.0 for column in range(16)] for block in range(4)])
+    signs = signs[:, signs.sum(axis=0) == 0]
+    returns = np.repeat(signs, 100, axis=0) * 0.5 + rng.standard_normal((400, signs.shape[1]))
+    found = pbo(returns, 4)
+    assert found.pbo == 1.0
+    assert found.probability_of_loss == 1.0
+    assert found.dominance_violation > 0.2
 
 
-@given(RETURNS, st.floats(-0.1, 0.1))
-def test_gains_mirrored_are_losses(made, benchmark):
-    returns = made_returns(made)
-    assert psr(-returns, -benchmark) == pytest.approx(1 - psr(returns, benchmark), abs=1e-9)
+def test_a_hundred_configurations_take_less_than_two_seconds():
+    returns = np.random.default_rng(3).standard_normal((8760, 100))
+    begun = time.process_time()
+    found = pbo(returns, 16)
+    assert time.process_time() - begun < 2.0
+    assert len(found.logits) == math.comb(16, 8) == 12_870
 
 
-@given(RETURNS, st.floats(0.6, 0.99))
-def test_minimum_track_record_is_where_psr_reaches_the_confidence(made, confidence):
-    sharpe, _, skew, kurtosis = moments_of(made_returns(made))
-    assume(sharpe > 0.01)
-    bars = minimum_track_record(sharpe, 0.0, skew, kurtosis, confidence)
-    assert probabilistic_sharpe(sharpe, 0.0, max(2, math.ceil(bars)), skew, kurtosis) >= confidence - 1e-12
-    if bars > 3:
-        assert probabilistic_sharpe(sharpe, 0.0, math.ceil(bars) - 1, skew, kurtosis) < confidence + 1e-12
+FINE = np.random.default_rng(4).standard_normal((40, 3))
 
 
-def test_no_record_is_long_enough_for_what_is_not_there():
-    assert minimum_track_record(0.1, 0.1, 0.0, 3.0) == math.inf
-    assert minimum_track_record(-0.1, 0.0, 0.0, 3.0) == math.inf
-
-
-@pytest.mark.parametrize("trials", [2, 10, 1000])
-def test_expected_maximum_is_about_the_mean_of_drawn_maxima(trials):
-    """In standard deviations; the formula is an approximation, and low by a few hundredths for few trials."""
-    rng = np.random.default_rng(7)
-    scores = np.array([NORMAL.inv_cdf((k + 0.5) / trials) for k in range(trials)])
-    drawn = rng.standard_normal((4000, trials)).max(axis=1).mean()
-    assert expected_maximum_sharpe(scores) / scores.std(ddof=1) == pytest.approx(drawn, abs=0.06)
-
-
-@given(st.lists(st.floats(-1, 1), min_size=2, max_size=50), st.floats(-5, 5), st.floats(0, 10))
-def test_expected_maximum_has_the_unit_of_the_ratios_and_ignores_their_level(sharpes, shift, scale):
-    array = np.array(sharpes)
-    found = expected_maximum_sharpe(array)
-    assert found >= 0
-    assert expected_maximum_sharpe(array + shift) == pytest.approx(found, abs=1e-9)
-    assert expected_maximum_sharpe(array * scale) == pytest.approx(found * scale, abs=1e-9)
-
-
-@given(RETURNS, st.lists(st.floats(-0.3, 0.3), min_size=2, max_size=40))
-def test_deflation_only_takes_away(made, sharpes):
-    found, returns = moments_of(made_returns(made)), made_returns(made)
-    assert deflated_sharpe(*found, np.array(sharpes)) <= psr(returns, 0.0)
-    same = np.full(len(sharpes), 0.1)
-    assert deflated_sharpe(*found, same) == pytest.approx(psr(returns, 0.0), abs=1e-9)
-
-
-def test_luck_is_called_luck():
-    """The best of 50 strategies without an edge: over 400 draws, the deflated ratio convinces in 5 % at most."""
-    rng = np.random.default_rng(20)
-    deflated, plain = 0, 0
-    for _ in range(400):
-        trials = rng.standard_t(5, (50, 250)) * 0.01
-        sharpes = trials.mean(axis=1) / trials.std(axis=1, ddof=1)
-        best = trials[sharpes.argmax()]
-        deflated += deflated_sharpe(*moments_of(best), sharpes) > 0.95
-        plain += psr(best, 0.0) > 0.95
-    assert deflated <= 0.05 * 400
-    assert plain > 0.8 * 400
-
-
-def test_an_edge_is_not_called_luck():
-    rng = np.random.default_rng(21)
-    trials = rng.normal(0, 0.01, (50, 2000))
-    trials[3] += 0.002
-    sharpes = trials.mean(axis=1) / trials.std(axis=1, ddof=1)
-    assert sharpes.argmax() == 3
-    assert deflated_sharpe(*moments_of(trials[3]), sharpes) > 0.95
-
-
-@given(st.lists(st.floats(-1, 1), min_size=3, max_size=30))
-def test_real_returns_have_no_negative_variance_under_the_root(returns):
-    """A kurtosis is at least the square of the skew, plus one."""
-    array = np.array(returns)
-    assume(array.std() > 1e-3)
-    sharpe, bars, skew, kurtosis = moments_of(array)
-    assume(abs(1 - skew * sharpe / 2) > 1e-3)
-    assert 0 <= probabilistic_sharpe(sharpe, 0.0, bars, skew, kurtosis) <= 1
-
-
-@pytest.mark.parametrize(("skew", "kurtosis"), [(2.0, 5.0), (3.0, 3.0)])
-def test_no_variance_under_the_root_is_an_error(skew, kurtosis):
-    for ask in (
-        lambda: probabilistic_sharpe(1.0, 0.0, 100, skew, kurtosis),
-        lambda: minimum_track_record(1.0, 0.0, skew, kurtosis),
-        lambda: minimum_track_record(1.0, 2.0, skew, kurtosis),
-        lambda: deflated_sharpe(1.0, 100, skew, kurtosis, np.array([0.1, 0.2])),
-    ):
-        with pytest.raises(InputError, match=r"variance of .*; it must be above zero"):
-            ask()
-
-
-def test_bad_input_is_said_in_a_line():
-    for ask, said in (
-        (lambda: moments_of(np.array([0.1])), "number of bars is 1; .* at least 2"),
-        (lambda: moments_of(np.full(9, 0.1)), "all 9 returns are 0.1; .* vary"),
-        (lambda: moments_of(np.array([0.1, math.nan, 0.2])), "return 1 is nan"),
-        (lambda: probabilistic_sharpe(0.1, 0.0, 1, 0.0, 3.0), "number of bars is 1"),
-        (lambda: probabilistic_sharpe(math.nan, 0.0, 10, 0.0, 3.0), "sharpe is nan"),
-        (lambda: probabilistic_sharpe(0.1, math.inf, 10, 0.0, 3.0), "benchmark is inf"),
-        (lambda: expected_maximum_sharpe(np.array([0.1])), "number of trials is 1; .* at least 2"),
-        (lambda: expected_maximum_sharpe(np.array([0.1, math.nan])), "trial 1 is nan"),
-        (lambda: minimum_track_record(0.1, 0.0, 0.0, 3.0, 1.0), "confidence is 1.0"),
-        (lambda: minimum_track_record(0.1, 0.0, 0.0, 3.0, 0.4), "confidence is 0.4"),
-    ):
-        with pytest.raises(InputError, match=said) as error:
-            ask()
-        assert "\n" not in str(error.value)
+@pytest.mark.parametrize(
+    ("returns", "blocks", "said"),
+    [
+        (FINE[:, :1], 4, "the number of configurations is 1; choosing takes at least 2"),
+        (FINE, 5, f"blocks is 5; it must be even, from 2 to {MOST_BLOCKS}"),
+        (FINE, 0, "blocks is 0; it must be even"),
+        (FINE, 24, r"blocks is 24 \(it has 2,704,156 halves\); it must be even"),
+        (FINE[:15], 16, "there are 15 bars for 16 blocks; a half takes at least 2 bars"),
+        (
+            np.where(np.arange(120).reshape(40, 3) == 7, np.nan, FINE),
+            4,
+            "configuration 1 returns nan in bar 2; returns must be finite",
+        ),
+        (FINE * [1, 0, 1] + [0, 0.5, 0], 4, "configuration 1 returns 0.5 in all 40 bars"),
+        (
+            np.where(np.arange(40)[:, None] < 20, [[0.1, 0.0, 0.3]], FINE),
+            2,
+            "configuration 0 returns 0.1 in every bar of blocks 0;",
+        ),
+    ],
+)
+def test_what_has_no_answer_is_refused(returns, blocks, said):
+    with pytest.raises(InputError, match=said):
+        pbo(returns, blocks)
