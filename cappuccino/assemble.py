@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Bool, PRNGKeyArray
 
 from cappuccino.agents.agent import Agent
 from cappuccino.agents.apg import APG, APGParams
@@ -18,7 +18,7 @@ from cappuccino.agents.ppo import PPO, PPOParams
 from cappuccino.bars.table import BarTable
 from cappuccino.config.costs import CostsConfig
 from cappuccino.config.data import DataConfig
-from cappuccino.config.roots import TrainConfig
+from cappuccino.config.roots import LearningConfig
 from cappuccino.config.training import APGConfig, EnvConfig, NetworkConfig, PPOConfig
 from cappuccino.env import Costs, Environment, EnvParams, RewardWeights, Starts, starts_at
 from cappuccino.evaluation.backtest import span_rows
@@ -53,9 +53,32 @@ def market_of(bars: BarTable, data: DataConfig, features: tuple[str, ...], lookb
     return Data(market, spec, holdout(spec, data.train_end, data.valid_end, lookback))
 
 
-def normaliser_of(data: Data, clip: float) -> Normaliser:
-    """Fitted on the training span, and on nothing else."""
-    rows = data.spec.valid & (np.arange(len(data.spec.valid)) < data.spans.train.stop)
+class Rows(NamedTuple):
+    """Of a market's rows those that a training works on. fitted: of which the normaliser is fitted. starts: where its episodes
+    begin. valid: at which its policy decides when it is validated, in order."""
+
+    fitted: Bool[np.ndarray, "T"]
+    starts: Starts
+    valid: Starts
+
+
+def holdout_rows(data: Data, lookback: int, episode_bars: int) -> Rows:
+    """The training span to learn from, the validation span to validate on. Raises InputError where one is too short."""
+    train = data.spans.train
+    return Rows(
+        fitted=training_rows(data),
+        starts=starts_at(data.spec.start_rows(train.start, train.stop, lookback, episode_bars)),
+        valid=starts_at(span_rows(data.spec, data.spans.valid, lookback)),
+    )
+
+
+def training_rows(data: Data) -> Bool[np.ndarray, "T"]:
+    """Rows of the training span past their warm-up."""
+    return data.spec.valid & (np.arange(len(data.spec.valid)) < data.spans.train.stop)
+
+
+def normaliser_of(data: Data, rows: Bool[np.ndarray, "T"], clip: float) -> Normaliser:
+    """Fitted on these rows, and on nothing else."""
     return fit_normaliser(np.asarray(data.market.features), rows, clip)
 
 
@@ -101,7 +124,7 @@ def env_params(costs: CostsConfig, env: EnvConfig, assets: tuple[str, ...], cost
     )
 
 
-def train_params(config: TrainConfig, assets: tuple[str, ...], updates: int) -> TrainParams:
+def train_params(config: LearningConfig, assets: tuple[str, ...], updates: int) -> TrainParams:
     """All traced parameters of a training of `updates` updates, float32."""
     agent = config.agent
     optimiser = OptimiserParams(
@@ -129,7 +152,7 @@ def train_params(config: TrainConfig, assets: tuple[str, ...], updates: int) -> 
     )
 
 
-def agent_of(config: TrainConfig) -> Agent:
+def agent_of(config: LearningConfig) -> Agent:
     """The agent's static side."""
     agent = config.agent
     if isinstance(agent, APGConfig):
@@ -139,13 +162,14 @@ def agent_of(config: TrainConfig) -> Agent:
 
 
 class Training(NamedTuple):
-    """What a training begins with, on the training span of its data. judged: the environment that validation is under."""
+    """What a training begins with. valid: rows that it is validated on, in the environment `judged`."""
 
     data: Data
     learner: Learner
     weights: nnx.State
     frozen: nnx.State
     starts: Starts
+    valid: Starts
     params: TrainParams
     judged: EnvParams
     schedule: Schedule
@@ -164,28 +188,30 @@ class Training(NamedTuple):
         return self.learner.policy(weights, self.frozen)
 
     def lane(self) -> Lane:
-        """The training as one of many side by side, validated on the validation span; it trains its schedule to the end."""
-        rows = span_rows(self.data.spec, self.data.spans.valid, self.policy(self.weights).shape.lookback)
+        """The training as one of many side by side."""
         return Lane(
             weights=self.weights,
             frozen=self.frozen,
             starts=self.starts,
             params=self.params,
-            valid=starts_at(rows),
+            valid=self.valid,
             judged=self.judged,
-            patience=jnp.int32(self.schedule.updates),
+            patience=jnp.int32(self.schedule.most_stale),
             key=self.key,
         )
 
 
-def training_of(config: TrainConfig, data: Data) -> Training:
-    """The training of a configuration whose `data` group `data` is."""
-    shape = network_shape(config.network, data.spec)
-    graph, weights, frozen = nnx.split(fresh_policy(config, shape, normaliser_of(data, config.network.clip)), nnx.Param, ...)
+def training_of(config: LearningConfig, data: Data, rows: Rows | None = None) -> Training:
+    """The training of a configuration whose `data` group `data` is, on the rows of its hold-out where none are given."""
+    lookback = config.network.lookback
+    rows = rows or holdout_rows(data, lookback, config.env.episode_bars)
+    normaliser = normaliser_of(data, rows.fitted, config.network.clip)
+    policy = fresh_policy(config, network_shape(config.network, data.spec), normaliser)
+    graph, weights, frozen = nnx.split(policy, nnx.Param, ...)
     learner = Learner(graph, environment(config.env), agent_of(config), config.training.rollout_steps)
-    train, lookback = data.spans.train, config.network.lookback
-    starts = starts_at(data.spec.start_rows(train.start, train.stop, lookback, config.env.episode_bars))
-    schedule = Schedule.covering(config.training.env_steps, learner.env_steps_per_update, config.training.updates_per_chunk)
+    schedule = Schedule.covering(
+        config.training.env_steps, learner.env_steps_per_update, config.training.updates_per_chunk, config.training.patience
+    )
     params = train_params(config, data.spec.assets, schedule.updates)
     judged = env_params(config.costs, config.env, data.spec.assets)
-    return Training(data, learner, weights, frozen, starts, params, judged, schedule, config.seed)
+    return Training(data, learner, weights, frozen, rows.starts, rows.valid, params, judged, schedule, config.seed)

@@ -30,7 +30,7 @@ from gymnasium.vector.utils import batch_space
 from jaxtyping import Bool, Float32, Float64
 
 from cappuccino.adapters.accounts import MarketAccounts, Opened, Record, Stepped
-from cappuccino.assemble import env_params, environment, load_market, normaliser_of
+from cappuccino.assemble import env_params, environment, load_market, normaliser_of, training_rows
 from cappuccino.config.checks import check_choice
 from cappuccino.config.roots import SPANS, TrainConfig
 from cappuccino.errors import InputError
@@ -175,7 +175,7 @@ def from_config(kind: type[Kind], config: TrainConfig, *, span: str = "train", l
         data.spec.start_rows(rows.start, rows.stop, lookback, config.env.episode_bars),
         env_params(config.costs, config.env, data.spec.assets),
         dataclasses.replace(env, clocks=1, accounts=1) if kind is MarketEnv else env,
-        normaliser_of(data, config.network.clip),
+        normaliser_of(data, training_rows(data), config.network.clip),
         lookback=lookback,
     )
     return kind(accounts, logit_bound=logit_bound)

@@ -10,14 +10,17 @@ import os
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import onnx
 from jax2onnx import to_onnx
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from cappuccino.agents.networks import Policy, decide
+from cappuccino.artifact.combine import combined
 from cappuccino.artifact.manifest import FORMAT_VERSION, MANIFEST_NAME, POLICY_NAME, Manifest, sha256_of_file, write_manifest
 from cappuccino.artifact.runtime import Artifact, load_artifact
 from cappuccino.errors import InputError
@@ -29,10 +32,10 @@ TOLERANCE = 1e-5
 _UNWRITTEN = {"format_version": FORMAT_VERSION, "files": {POLICY_NAME: ""}}
 
 
-def export_artifact(policy: Policy, *, out: pathlib.Path | str, observations: int = 256, seed: int = 0, **fields) -> Artifact:
-    """Export `policy` to the new folder `out` and load it from there.
+def export_artifact(*policies: Policy, out: pathlib.Path | str, observations: int = 256, seed: int = 0, **fields) -> Artifact:
+    """Export policies, which decide together by the mean of their targets, to the new folder `out` and load it from there.
 
-    fields: every field of `Manifest` but `format_version` and `files`. The graph is `agents.networks.decide` with the
+    fields: every field of `Manifest` but `format_version` and `files`. The graph of one is `agents.networks.decide` with the
     policy's arrays inside: `window` (L, A, F) and `weights` (A,) to `targets` (A,), all float32. It is then compared with
     JAX on `observations` random ones.
 
@@ -49,9 +52,9 @@ def export_artifact(policy: Policy, *, out: pathlib.Path | str, observations: in
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = pathlib.Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        _write(policy, manifest, folder)
+        _write(policies, manifest, folder)
         windows, weights = random_observations(manifest, observations, np.random.default_rng(seed))
-        gap = largest_difference(policy, load_artifact(folder), windows, weights)
+        gap = largest_difference(policies, load_artifact(folder), windows, weights)
         if gap > TOLERANCE:
             raise InputError(f"ONNX Runtime and JAX differ by {gap:.2g} in a target weight; at most {TOLERANCE:g} is allowed")
         folder.chmod(0o755)
@@ -63,10 +66,15 @@ def export_artifact(policy: Policy, *, out: pathlib.Path | str, observations: in
 
 
 def largest_difference(
-    policy: Policy, artifact: Artifact, windows: Float[np.ndarray, "N L A F"], weights: Float[np.ndarray, "N A"]
+    policies: Sequence[Policy], artifact: Artifact, windows: Float[np.ndarray, "N L A F"], weights: Float[np.ndarray, "N A"]
 ) -> float:
     """Largest absolute difference of a target weight between JAX and the artifact over N observations."""
-    in_jax = jax.jit(jax.vmap(lambda window, held: decide(policy, window, held)))
+
+    @jax.jit
+    @jax.vmap
+    def in_jax(window: Float[Array, "L A F"], held: Float[Array, "A"]) -> Float[Array, "A"]:
+        return jnp.mean(jnp.stack([decide(policy, window, held) for policy in policies]), axis=0)
+
     ours = np.asarray(in_jax(jnp.asarray(windows, jnp.float32), jnp.asarray(weights, jnp.float32)), np.float64)
     theirs = np.stack([artifact.decide(window, held) for window, held in zip(windows, weights, strict=True)])
     return float(np.max(np.abs(ours - theirs)))
@@ -83,13 +91,20 @@ def random_observations(
     return windows.astype(np.float32), weights.astype(np.float32)
 
 
-def _write(policy: Policy, manifest: Manifest, folder: pathlib.Path) -> None:
+def _write(policies: Sequence[Policy], manifest: Manifest, folder: pathlib.Path) -> None:
+    model = combined([_graph(policy, manifest) for policy in policies])
+    _write_durably(folder / POLICY_NAME, model.SerializeToString())
+    files = {POLICY_NAME: sha256_of_file(folder / POLICY_NAME)}
+    write_manifest(dataclasses.replace(manifest, files=files), folder / MANIFEST_NAME)
+
+
+def _graph(policy: Policy, manifest: Manifest) -> onnx.ModelProto:
     A = len(manifest.assets)
     inputs = [
         jax.ShapeDtypeStruct((manifest.lookback, A, len(manifest.features)), jnp.float32),
         jax.ShapeDtypeStruct((A,), jnp.float32),
     ]
-    model = to_onnx(
+    return to_onnx(
         lambda window, weights: decide(policy, window, weights),
         inputs,
         model_name="cappuccino",
@@ -97,9 +112,6 @@ def _write(policy: Policy, manifest: Manifest, folder: pathlib.Path) -> None:
         input_names=["window", "weights"],
         output_names=["targets"],
     )
-    _write_durably(folder / POLICY_NAME, model.SerializeToString())
-    files = {POLICY_NAME: sha256_of_file(folder / POLICY_NAME)}
-    write_manifest(dataclasses.replace(manifest, files=files), folder / MANIFEST_NAME)
 
 
 def _write_durably(path: pathlib.Path, content: bytes) -> None:

@@ -71,6 +71,10 @@ def _train(config: TrainConfig, console: Console) -> None:
         f"trained     {outcome.env_steps:,} env steps; {outcome.env_steps_per_second:,.0f}/s over {outcome.train_seconds:.1f} s "
         f"after {outcome.compile_seconds:.1f} s of compilation"
     )
+    if outcome.updates < schedule.updates:
+        console.print(
+            f"stopped     after update {outcome.updates} of {schedule.updates}: no better validation for {schedule.patience} chunks"
+        )
     assess_best(folder, training, console)
 
 

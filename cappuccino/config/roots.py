@@ -17,8 +17,8 @@ SPANS = ("train", "valid", "test")
 
 
 @dataclasses.dataclass
-class TrainConfig:
-    """`cappuccino train`. `experiment` is empty: an experiment sets what the other groups hold."""
+class LearningConfig:
+    """What decides a training's result, and where it runs. `experiment` is empty: an experiment sets what the other groups hold."""
 
     data: DataConfig
     features: FeaturesConfig
@@ -31,8 +31,6 @@ class TrainConfig:
     device: str
     runs_dir: str
     name: str
-    resume: bool
-    best: str | None
 
     def __post_init__(self) -> None:
         check_choice("device", self.device, DEVICES)
@@ -54,6 +52,14 @@ class TrainConfig:
                 f"training.env_steps is {self.training.env_steps}; one update takes {update} (env.clocks x env.accounts x "
                 f"training.rollout_steps), so it must be at least that"
             )
+
+
+@dataclasses.dataclass
+class TrainConfig(LearningConfig):
+    """`cappuccino train`."""
+
+    resume: bool
+    best: str | None
 
 
 @dataclasses.dataclass

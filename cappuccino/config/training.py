@@ -136,8 +136,17 @@ class TrainingConfig:
     env_steps: int
     rollout_steps: int
     updates_per_chunk: int
+    patience: int | None
     cost_factor: float
 
     def __post_init__(self) -> None:
         count = "[1, inf)"
-        check_ranges("training", self, env_steps=count, rollout_steps=count, updates_per_chunk=count, cost_factor="[0, inf)")
+        check_ranges(
+            "training",
+            self,
+            env_steps=count,
+            rollout_steps=count,
+            updates_per_chunk=count,
+            patience=count,
+            cost_factor="[0, inf)",
+        )

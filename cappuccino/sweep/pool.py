@@ -16,7 +16,7 @@ from cappuccino.assemble import Training
 from cappuccino.errors import InputError
 from cappuccino.mesh import mesh_of
 from cappuccino.training.lane_memory import SHARE, device_memory, lanes_that_fit, measure_lane
-from cappuccino.training.lanes import FAILED, LaneProgram, idle_lanes, lanes_chunk, refill, stop
+from cappuccino.training.lanes import FAILED, STOPPED, LaneProgram, idle_lanes, lanes_chunk, refill, stop
 from cappuccino.training.loop import rows_of
 
 LANES_A_DEVICE = 4
@@ -25,11 +25,13 @@ LANES_A_DEVICE = 4
 
 @dataclasses.dataclass(frozen=True)
 class ChunkOfLane:
-    """What a lane did in a chunk. rows: of its updates, as a run's log has them. validation: after it. failed: not finite."""
+    """What a lane did in a chunk. rows: of its updates, as a run's log has them. validation: after it. failed: not finite.
+    stopped: its patience is at an end."""
 
     rows: list[dict[str, float]]
     validation: Mapping[str, float]
     failed: bool
+    stopped: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +105,7 @@ class LanePool:
         self._busy.remove(lane)
 
     def chunk(self) -> dict[int, ChunkOfLane]:
-        """A chunk of every training, by lane. One that failed is to be ended."""
+        """A chunk of every training, by lane. One that failed or stopped is to be ended."""
         self._lanes, report = self._chunk(self._lanes, self._market)
         report = jax.device_get(report)
         done = {}
@@ -113,6 +115,7 @@ class LanePool:
                 rows=rows_of(mine.updates, self._updates[lane], self.program.learner.env_steps_per_update),
                 validation={name: float(value) for name, value in mine.validation._asdict().items()},
                 failed=int(mine.status) == FAILED,
+                stopped=int(mine.status) == STOPPED,
             )
             self._updates[lane] += self.program.updates
         return done

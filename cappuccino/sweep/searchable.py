@@ -15,6 +15,7 @@ _SAME = {
     "costs": "all trials of a study are judged under the same costs; training.cost_factor makes those of training dearer",
     "env.capital": "all trials of a study are judged with the same capital",
     "training.updates_per_chunk": "all trials of a study are judged after the same updates",
+    "training.patience": "all trials of a study stop by the same rule",
     "agent.name": "search the group, agent=choice(ppo, apg)",
     "seed": "hydra.sweeper.seeds=3 trains every trial with three seeds",
     "device": "a study computes on one device",

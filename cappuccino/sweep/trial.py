@@ -17,7 +17,7 @@ from cappuccino.sweep.pool import ChunkOfLane
 
 @dataclasses.dataclass
 class SeedProgress:
-    """One training. validations: after each chunk; best: that with the highest score, the earliest of equals.
+    """One training. validations: after each chunk; best: that with the highest score, the earliest of equals. stopped: early.
 
     kept: of a training that is done, the parameters of that chunk, and after which update it was.
     """
@@ -28,6 +28,7 @@ class SeedProgress:
     validations: list[Mapping[str, float]] = dataclasses.field(default_factory=list)
     best: Mapping[str, float] | None = None
     failed: bool = False
+    stopped: bool = False
     kept: tuple[nnx.State, int] | None = None
 
     def take(self, chunk: ChunkOfLane) -> None:
@@ -35,18 +36,18 @@ class SeedProgress:
         chunk.rows[-1] |= {f"validation/{name}": value for name, value in chunk.validation.items()}
         self.rows += chunk.rows
         self.validations.append(chunk.validation)
-        self.failed = chunk.failed
+        self.failed, self.stopped = chunk.failed, chunk.stopped
         if not chunk.failed and (self.best is None or chunk.validation["score"] > self.best["score"]):
             self.best = chunk.validation
 
     @property
     def chunks(self) -> int:
-        """Chunks until it is done."""
+        """Chunks until it is done, if it does not stop early."""
         return self.training.schedule.updates // self.training.schedule.chunk
 
     @property
     def done(self) -> bool:
-        return len(self.validations) == self.chunks
+        return self.stopped or len(self.validations) == self.chunks
 
     @property
     def env_steps(self) -> int:
@@ -81,10 +82,13 @@ class RunningTrial:
         return mean([len(progress.validations) / progress.chunks for progress in self.seeds.values()])
 
     def to_report(self) -> list[tuple[int, float]]:
-        """(chunk, objective) that Optuna has not been told: the mean over seeds, of the chunks that all have done."""
-        both = min(len(progress.validations) for progress in self.seeds.values())
+        """(chunk, objective) that Optuna has not been told: the mean over seeds, of the chunks that all have done. One that stopped
+        early stands where it stopped."""
+        going = [progress for progress in self.seeds.values() if not progress.done] or self.seeds.values()
+        both = max(self.reported, min(len(progress.validations) for progress in going))
         new = [
-            (chunk, self._mean_of([p.validations[chunk] for p in self.seeds.values()])) for chunk in range(self.reported, both)
+            (chunk, self._mean_of([p.validations[min(chunk, len(p.validations) - 1)] for p in self.seeds.values()]))
+            for chunk in range(self.reported, both)
         ]
         self.reported, self.last_value = both, new[-1][1] if new else self.last_value
         return new

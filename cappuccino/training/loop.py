@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -27,16 +28,25 @@ Validate = Callable[[nnx.State], Mapping[str, float]]
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How long to train: updates in all, a whole number of chunks of `chunk` updates. Every chunk ends in a checkpoint."""
+    """How long to train: updates in all, a whole number of chunks of `chunk` updates. Every chunk ends in a checkpoint.
+
+    patience: chunks without a better score after which a training stops before that; None for never.
+    """
 
     updates: int
     chunk: int
+    patience: int | None = None
 
     @classmethod
-    def covering(cls, env_steps: int, per_update: int, chunk: int) -> Schedule:
+    def covering(cls, env_steps: int, per_update: int, chunk: int, patience: int | None = None) -> Schedule:
         """The fewest whole chunks with at least `env_steps` env steps: a shorter last chunk would be another program."""
         updates = -(-env_steps // per_update)
-        return cls(updates=-(-updates // chunk) * chunk, chunk=chunk)
+        return cls(updates=-(-updates // chunk) * chunk, chunk=chunk, patience=patience)
+
+    @property
+    def most_stale(self) -> int:
+        """Chunks without a better score after which it stops; all there are where it never does."""
+        return self.patience or self.updates // self.chunk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +78,7 @@ def train(
     meta: Mapping[str, Any],
     console: Console,
 ) -> Outcome:
-    """Train up to `schedule.updates` updates from wherever `state` is.
+    """Train up to `schedule.updates` updates from wherever `state` is, or until `schedule.patience` is at an end.
 
     After every chunk: validate, write the chunk's rows, then the checkpoint, in this order, so that whatever a checkpoint says
     is done is in the log. Raises InputError if the training diverges (a metric or a weight is not finite), leaving the
@@ -82,7 +92,8 @@ def train(
     begun = time.perf_counter()
     with _progress(schedule.updates * learner.env_steps_per_update, console) as advance:
         advance(done * learner.env_steps_per_update, {})
-        while done < schedule.updates:
+        best = _best_of(checkpoints)
+        while done < schedule.updates and (done - best.update) // schedule.chunk < schedule.most_stale:
             state, metrics = compiled(state, frozen, market, starts, params)
             done += schedule.chunk
             rows = rows_of(jax.device_get(metrics), done - schedule.chunk, learner.env_steps_per_update)
@@ -92,7 +103,10 @@ def train(
             rows[-1] |= {f"validation/{name}": value for name, value in figures.items()}
             _check_finite(rows[-1:])
             log.write(rows)
-            checkpoints.save(done, saved_tree(state, frozen), figures["score"], {**meta, "validation": dict(figures)})
+            if figures["score"] > best.score:
+                best = _Best(done, figures["score"])
+            said = {**meta, "validation": dict(figures), "best": best._asdict()}
+            checkpoints.save(done, saved_tree(state, frozen), figures["score"], said)
             advance(done * learner.env_steps_per_update, figures)
     seconds = time.perf_counter() - begun
     steps = (done - first) * learner.env_steps_per_update
@@ -104,6 +118,19 @@ def train(
         train_seconds=seconds,
         env_steps_per_second=steps / seconds if steps else 0.0,
     )
+
+
+class _Best(NamedTuple):
+    """The highest score so far, the earliest of equals, and after which update it was."""
+
+    update: int
+    score: float
+
+
+def _best_of(checkpoints: Checkpoints) -> _Best:
+    """As the latest checkpoint has it, so that a resumed training stops where it would have."""
+    latest = checkpoints.latest()
+    return _Best(0, -math.inf) if latest is None else _Best(**checkpoints.restore(latest).meta["best"])
 
 
 def resume(like: TrainState, frozen: nnx.State, checkpoints: Checkpoints, expected: Mapping[str, Any]) -> TrainState:

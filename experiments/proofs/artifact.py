@@ -114,7 +114,7 @@ def _same_decisions(run: Run, network: str) -> bool:
     rows = np.concatenate([path.rows for path in paths])[:OBSERVATIONS]
     weights = np.concatenate([path.weights[:-1] for path in paths])[:OBSERVATIONS]
     seen = np.asarray(windows(data.market.features, jnp.asarray(rows, jnp.int32), own.network.lookback))
-    gap = largest_difference(policy, load_artifact(run.folder / "artifact"), seen, np.clip(weights, 0, 1))
+    gap = largest_difference([policy], load_artifact(run.folder / "artifact"), seen, np.clip(weights, 0, 1))
     print(
         f"{network:<10} {len(rows):,} recorded observations: ONNX and trainer differ by at most {gap:.1e}, allowed {TOLERANCE:.0e}"
     )

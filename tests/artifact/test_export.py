@@ -37,7 +37,7 @@ def test_onnx_decides_as_jax_on_ten_thousand_observations(kind: str, exported: A
     targets = np.stack([exported.decide(window, held) for window, held in zip(windows[:500], weights, strict=False)])
     assert targets.min() < 0.01
     assert targets.max() > 0.8
-    assert largest_difference(policy_of(kind), exported, windows, weights) < TOLERANCE
+    assert largest_difference([policy_of(kind)], exported, windows, weights) < TOLERANCE
 
 
 def test_the_normaliser_is_inside_and_clips(exported: Artifact) -> None:

@@ -51,6 +51,7 @@ CHANGES = {
     "training.env_steps": "123456",
     "training.rollout_steps": "16",
     "training.updates_per_chunk": "3",
+    "training.patience": "7",
     "training.cost_factor": "1.5",
     "costs.taker_fee_bps": "15",
     "costs.half_spread_bps": "15",

@@ -67,6 +67,26 @@ def test_resuming_a_training_that_is_over_changes_nothing(tmp_path):
     assert final(tmp_path) == before
 
 
+def scores(*values: float):
+    left = iter(values)
+    return lambda _: {"score": next(left)}
+
+
+def test_a_training_stops_after_patience_chunks_without_a_better_score_and_stays_stopped(tmp_path):
+    done = train_in(tmp_path, case(), updates=12, chunk=2, patience=2, validate=scores(1.0, 3.0, 2.0, 3.0))
+    assert done.updates == 8
+    assert train_in(tmp_path, case(), updates=12, chunk=2, patience=2, validate=scores(), going_on=True).updates == 8
+    latest, best, _, rows = final(tmp_path)
+    assert (latest, len(rows)) == (8, 8)
+    assert best in (4, 8), "of equals"
+
+
+def test_patience_counts_from_the_best_score_where_a_training_was_cut_off(tmp_path):
+    train_in(tmp_path, case(), updates=3, patience=3, validate=scores(5.0, 4.0, 3.0))
+    resumed = train_in(tmp_path, case(), updates=9, patience=3, validate=scores(2.0, 1.0), going_on=True)
+    assert resumed.updates == 4
+
+
 def test_a_checkpoint_of_another_network_or_market_is_refused_in_one_line(tmp_path):
     train_in(tmp_path, case(), updates=1)
     with pytest.raises(InputError, match="written with another configuration") as error:

@@ -1,0 +1,178 @@
+"""What a configuration does out of sample: trained on every fold with every seed, run over the bars that fold leaves out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from rich.console import Console
+
+from cappuccino.assemble import Data, Rows, env_params
+from cappuccino.config.roots import LearningConfig
+from cappuccino.env import EnvParams, starts_at
+from cappuccino.evaluation.backtest import Path, Strategy, backtest, policy_strategy, to_path
+from cappuccino.evaluation.baselines import baselines
+from cappuccino.evaluation.comparison import UNTRAINED
+from cappuccino.evaluation.folds import Fold, Folds, fold_rows, normaliser_rows, selection_rows, train_starts
+from cappuccino.market import MarketSpec
+from cappuccino.validation.trained import Task, Trained, train_all
+
+
+class Crossed(NamedTuple):
+    """Out-of-sample paths, each over all the bars that the folds test between them, in order of time.
+
+    agent: by seed and path. baselines: by name and path, each over the rows of the agent's and with its episodes. trained: by
+    fold and seed. env_steps: of all trainings.
+    """
+
+    agent: tuple[tuple[Path, ...], ...]
+    baselines: dict[str, tuple[Path, ...]]
+    trained: dict[tuple[int, int], Trained]
+    env_steps: int
+
+    @property
+    def rows(self) -> Int[np.ndarray, "N"]:
+        """Market rows at which every path decides."""
+        return self.agent[0][0].rows
+
+    def returns(self) -> Float[np.ndarray, "N"]:
+        """Simple return per bar after costs, the mean over paths and seeds: of capital spread evenly over them anew every bar."""
+        return np.mean([path.returns for paths in self.agent for path in paths], axis=0)
+
+    def growth(self) -> Float[np.ndarray, "N"]:
+        """Log growth per bar after costs, the mean over paths and seeds."""
+        return np.mean([np.log1p(path.returns) for paths in self.agent for path in paths], axis=0)
+
+    def baseline_growth(self, name: str) -> Float[np.ndarray, "N"]:
+        """Log growth per bar of a baseline, the mean over paths."""
+        return np.mean([np.log1p(path.returns) for path in self.baselines[name]], axis=0)
+
+
+def cross_validate(
+    config: LearningConfig, data: Data, folds: Folds, seeds: Sequence[int], console: Console, *, lanes: int | None = None
+) -> Crossed:
+    """Train a configuration on every fold with every seed and run what was learnt over the fold's test blocks, from cash each.
+
+    The checkpoint of a fold is the one that is best on its selection bars, which are no test bars. Baselines and the untrained
+    network, of the first seed, run over the same blocks. Raises InputError where a training diverges.
+    """
+    rows = training_rows_of(config, data, folds.folds)
+    tasks = {
+        (number, seed): Task(dataclasses.replace(config, seed=seed), rows[number], f"fold {fold.name}, seed {seed}")
+        for number, fold in enumerate(folds.folds)
+        for seed in seeds
+    }
+    trained = train_all(tasks, data, console, lanes=lanes)
+    return run_folds(config, data, folds, trained, seeds)
+
+
+def run_folds(
+    config: LearningConfig, data: Data, folds: Folds, trained: Mapping[tuple[int, int], Trained], seeds: Sequence[int]
+) -> Crossed:
+    """The paths of policies by fold and seed, and of the baselines, under the configuration's costs."""
+    params = env_params(config.costs, config.env, data.spec.assets)
+    lookback = config.network.lookback
+    tested = Tested.of(data.spec, folds, lookback)
+
+    def ran(strategy: Strategy, fold: int) -> Path:
+        return tested.run(strategy, fold, data, params)
+
+    agent = tuple(
+        tested.paths([ran(policy_strategy(trained[fold, seed].policy, lookback), fold) for fold in range(len(folds.folds))])
+        for seed in seeds
+    )
+    named = {
+        name: tested.paths([ran(one, fold) for fold in range(len(folds.folds))])
+        for name, one in baselines(data.spec, data.market.close.dtype).items()
+    }
+    named[UNTRAINED] = tested.paths(
+        [ran(policy_strategy(trained[fold, seeds[0]].untrained, lookback), fold) for fold in range(len(folds.folds))]
+    )
+    return Crossed(agent, named, dict(trained), sum(one.env_steps for one in trained.values()))
+
+
+def training_rows_of(config: LearningConfig, data: Data, folds: Sequence[Fold]) -> list[Rows]:
+    """The rows of each fold's training, filled up to common lengths so that the folds share a program."""
+    spec, lookback = data.spec, config.network.lookback
+    starts = [train_starts(spec, fold, lookback, config.env.episode_bars) for fold in folds]
+    valid = [selection_rows(spec, fold, lookback) for fold in folds]
+    most = [max(map(len, some)) for some in (starts, valid)]
+    return [
+        Rows(normaliser_rows(spec, fold), starts_at(begin, most[0]), starts_at(decide, most[1]))
+        for fold, begin, decide in zip(folds, starts, valid, strict=True)
+    ]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tested:
+    """What each fold's policy is tested on, and how the folds' paths are put together.
+
+    rows: by fold, filled up with copies of the last so that all backtests of a strategy are one program; the first `number` count.
+    group: of the bars of the market, -1 for those that nobody tests.
+    """
+
+    folds: Folds
+    rows: list[Int[np.ndarray, "N"]]
+    number: list[int]
+    group: Int[np.ndarray, "T"]
+
+    @classmethod
+    def of(cls, spec: MarketSpec, folds: Folds, lookback: int) -> Tested:
+        found = [fold_rows(spec, fold, lookback) for fold in folds.folds]
+        most = max(map(len, found))
+        group = np.full(len(spec.timestamps), -1)
+        for number, span in enumerate(folds.groups):
+            group[span.start : span.stop] = number
+        padded = [np.pad(rows, (0, most - len(rows)), mode="edge") for rows in found]
+        return cls(folds, padded, [len(rows) for rows in found], group)
+
+    def run(self, strategy: Strategy, fold: int, data: Data, params: EnvParams) -> Path:
+        """A strategy over the test blocks of a fold."""
+        rows, number = self.rows[fold], self.number[fold]
+        cash = np.zeros(len(data.spec.assets), data.market.close.dtype)
+        record = backtest(strategy, data.market, rows, params, cash)
+        counted = type(record)(*(np.asarray(part)[:number] for part in record))
+        return to_path(counted, data.spec, rows[:number], float(params.capital))
+
+    def paths(self, by_fold: Sequence[Path]) -> tuple[Path, ...]:
+        """The out-of-sample paths: the return of each group's bars from the fold that tests it on that path."""
+        groups = [self.group[path.rows + 1] for path in by_fold]
+        return tuple(
+            joined([(by_fold[fold], np.flatnonzero(groups[fold] == number)) for number, fold in enumerate(path)])
+            for path in self.folds.paths
+        )
+
+
+def joined(parts: Sequence[tuple[Path, Int[np.ndarray, "_"]]]) -> Path:
+    """One path of some steps of each of several, growth chained on and money scaled with it; an episode begins with each part.
+
+    Between parts there is no trade: the account of one lived on elsewhere, that of the next may have come from elsewhere.
+    """
+    first, capital = parts[0][0], float(parts[0][0].equity[0])
+
+    def steps(values: Callable[[Path], np.ndarray]) -> np.ndarray:
+        return np.concatenate([values(path)[chosen] for path, chosen in parts])
+
+    growth = steps(lambda path: path.equity[1:] / path.equity[:-1])
+    equity = capital * np.concatenate([[1.0], np.cumprod(growth)])
+    scale = equity[:-1] / steps(lambda path: path.equity[:-1])
+    start = first.timestamps[parts[0][1][:1]]
+    begins = np.concatenate([path.begins[chosen] | (np.arange(len(chosen)) == 0) for path, chosen in parts])
+    return dataclasses.replace(
+        first,
+        timestamps=np.concatenate([start, steps(lambda path: path.timestamps[1:])]),
+        rows=steps(lambda path: path.rows),
+        begins=begins,
+        equity=equity,
+        weights=np.concatenate([np.zeros_like(first.weights[:1]), steps(lambda path: path.weights[1:])]),
+        targets=steps(lambda path: path.targets),
+        sold=steps(lambda path: path.sold),
+        bought=steps(lambda path: path.bought),
+        notional=steps(lambda path: path.notional) * scale,
+        fees=steps(lambda path: path.fees) * scale,
+        slippage=steps(lambda path: path.slippage) * scale,
+        refused=steps(lambda path: path.refused),
+    )
