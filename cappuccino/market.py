@@ -54,25 +54,23 @@ class MarketSpec:
 
         The window may begin before `start`: what is past at t is known at t.
         """
-        run = np.zeros(len(self.timestamps), dtype=np.int64)
-        length = 0
-        for row, ok in enumerate(self.valid):
-            length = length + 1 if ok and (row == 0 or self.segment[row] == self.segment[row - 1]) else int(ok)
-            run[row] = length
+        row = np.arange(len(self.timestamps))
+        first = np.searchsorted(self.segment, self.segment)
+        run = row - np.maximum.accumulate(np.where(self.valid, first - 1, row))  # rows that a window ending here may hold
         rows = np.arange(start, stop)
-        return rows[run[start:stop] >= lookback]
+        return rows[run[rows] >= lookback]
+
+    def episode_rows(self, start: int, stop: int, lookback: int, bars: int) -> Int[np.ndarray, "N"]:
+        """Rows at which `bars` steps may begin without leaving [start, stop) or their segment; there may be none.
+
+        Step k decides at the close of row s + k and is marked at the close of row s + k + 1, so s + bars is the last row read.
+        """
+        rows = self.decision_rows(start, stop - bars, lookback)
+        return rows[self.segment[rows] == self.segment[rows + bars]]
 
     def start_rows(self, start: int, stop: int, lookback: int, episode_bars: int) -> Int[np.ndarray, "N"]:
-        """Rows at which an episode of `episode_bars` steps may begin without leaving [start, stop) or its segment.
-
-        Step k decides at the close of row s + k and is marked at the close of row s + k + 1, so s + episode_bars is the last
-        row read. Raises InputError with the numbers if there is no such row.
-        """
-        rows = self.decision_rows(start, stop, lookback)
-        last = rows + episode_bars
-        inside = last < stop
-        rows, last = rows[inside], last[inside]
-        rows = rows[self.segment[rows] == self.segment[last]]
+        """`episode_rows` of an episode. Raises InputError with the numbers if there are none."""
+        rows = self.episode_rows(start, stop, lookback, episode_bars)
         if len(rows) == 0:
             raise InputError(
                 f"no episode of {episode_bars} bars fits into rows {start} to {stop}: the warm-up takes {self.warmup} bars of "

@@ -26,3 +26,8 @@ from cappuccino.config.training import NetworkConfig as NetworkConfig
 from cappuccino.config.training import PPOConfig as PPOConfig
 from cappuccino.config.training import RewardConfig as RewardConfig
 from cappuccino.config.training import TrainingConfig as TrainingConfig
+from cappuccino.config.validation import CPCVConfig as CPCVConfig
+from cappuccino.config.validation import HoldoutConfig as HoldoutConfig
+from cappuccino.config.validation import PurgedKFoldConfig as PurgedKFoldConfig
+from cappuccino.config.validation import ValidationConfig as ValidationConfig
+from cappuccino.config.validation import WalkForwardConfig as WalkForwardConfig

@@ -10,12 +10,15 @@ from cappuccino.evaluation.backtest import (
     table_strategy,
 )
 from cappuccino.evaluation.comparison import Evaluation, evaluate_run, verdict
+from cappuccino.evaluation.folds import Fold, Folds, folds_of
 from cappuccino.evaluation.metrics import METRICS, measure
 from cappuccino.evaluation.splits import Holdout, Span, holdout
 
 __all__ = [
     "METRICS",
     "Evaluation",
+    "Fold",
+    "Folds",
     "Holdout",
     "Path",
     "Record",
@@ -24,6 +27,7 @@ __all__ = [
     "Strategy",
     "backtest_span",
     "evaluate_run",
+    "folds_of",
     "holdout",
     "measure",
     "policy_strategy",

@@ -246,8 +246,7 @@ def span_rows(spec: MarketSpec, span: Span, lookback: int) -> Int[np.ndarray, "N
 
     Raises InputError if there are none.
     """
-    rows = spec.decision_rows(span.start, span.stop - 1, lookback)
-    rows = rows[spec.segment[rows] == spec.segment[rows + 1]]
+    rows = spec.episode_rows(span.start, span.stop, lookback, 1)
     if len(rows) == 0:
         raise InputError(
             f"the {span.name} span, rows {span.start} to {span.stop}, holds no bar to decide at: each segment needs "

@@ -74,8 +74,7 @@ def _row(spec: MarketSpec, date: str, name: str) -> int:
 def _check(spec: MarketSpec, span: Span, lookback: int) -> None:
     if span.stop <= span.start:
         raise InputError(f"the {span.name} span is empty; data.train_end must come before data.valid_end, and {_range(spec)}")
-    rows = spec.decision_rows(span.start, span.stop - 1, lookback)
-    if not (spec.segment[rows] == spec.segment[rows + 1]).any():
+    if len(spec.episode_rows(span.start, span.stop, lookback, 1)) == 0:
         raise InputError(
             f"the {span.name} span, {iso(spec.timestamps[span.start])} to {iso(spec.timestamps[span.stop - 1])}, is too short: "
             f"its {span.stop - span.start} bars leave none to decide at after {spec.warmup} bars of warm-up and a look-back of "
