@@ -10,6 +10,8 @@ from cappuccino.config.costs import CostsConfig
 from cappuccino.config.data import DataConfig
 from cappuccino.config.trading import CLOCK_NAMES, BrokerConfig, TraderConfig
 from cappuccino.config.training import AgentConfig, EnvConfig, FeaturesConfig, NetworkConfig, PPOConfig, TrainingConfig
+from cappuccino.config.validation import ValidationConfig
+from cappuccino.config.verdict import VerdictConfig
 from cappuccino.errors import InputError
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -60,6 +62,22 @@ class TrainConfig(LearningConfig):
 
     resume: bool
     best: str | None
+
+
+@dataclasses.dataclass
+class ValidateConfig(LearningConfig):
+    """`cappuccino validate` of a configuration, or of the best trial's of a study. champion: seeds that it is trained with, 0 for none."""
+
+    validation: ValidationConfig
+    verdict: VerdictConfig
+    seeds: int
+    champion: int
+    cut: str | None
+    best: str | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges("", self, seeds="[1, inf)", champion="[0, inf)")
 
 
 @dataclasses.dataclass
@@ -141,6 +159,7 @@ class DataCommandConfig:
 
 ROOTS: dict[str, type[Any]] = {
     "train": TrainConfig,
+    "validate": ValidateConfig,
     "backtest": BacktestConfig,
     "export": ExportConfig,
     "exchange": ExchangeCommandConfig,

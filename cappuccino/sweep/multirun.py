@@ -37,7 +37,7 @@ from cappuccino.sweep.space import Space, check_sampler, grid_points, is_search,
 from cappuccino.sweep.storage import failures_said, shown_url
 from cappuccino.sweep.study import Identity, SharedStudy, open_study
 from cappuccino.sweep.workers import connected
-from cappuccino.training.device import select_device
+from cappuccino.training.device import cpu_devices, select_device
 from cappuccino.training.run import configuration_of
 
 DEFAULT_SWEEP = "ppo"
@@ -75,7 +75,7 @@ def multirun(config: DictConfig, loader: ConfigLoader, arguments: Sequence[str])
     launcher = _launcher(config, searching)
     _say_clash(console)
     if launcher is None:
-        console.print(f"device      {select_device(config.device, _cpu_devices(lanes))}")
+        console.print(f"device      {select_device(config.device, cpu_devices(lanes))}")
     if searching:
         _search(config, loader, settings, arguments, launcher, console)
     else:
@@ -252,23 +252,6 @@ def _without(configuration: dict[str, Any], names: Mapping[str, Any]) -> dict[st
 def _short_hash(identity: Identity) -> str:
     content = json.dumps(dataclasses.asdict(identity), sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:8]
-
-
-def _cpu_devices(lanes: int | None) -> int:
-    """As many devices as there are cores, so that each trains lanes of its own; a divisor of `lanes` where that is given."""
-    cores = _cores()
-    most = min(cores, MOST_CPU_DEVICES) if lanes is None else min(cores, lanes)
-    return most if lanes is None else next(number for number in range(most, 0, -1) if lanes % number == 0)
-
-
-def _cores() -> int:
-    """Cores for this process: NPROC, from which XLA takes the size of its thread pools too, or those that it may run on."""
-    said = os.environ.get("NPROC")
-    if said is not None:
-        if not said.isdecimal() or int(said) < 1:
-            raise InputError(f"NPROC is {said!r} in the environment; it must be a number of cores, or not set")
-        return int(said)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _say_clash(console: Console) -> None:

@@ -9,6 +9,7 @@ import pathlib
 from cappuccino.errors import InputError
 
 LEVEL_FLAG = "--xla_backend_optimization_level"
+MOST_CPU_DEVICES = 8
 
 
 def select_device(name: str, cpu_devices: int = 1) -> str:
@@ -41,6 +42,23 @@ def select_device(name: str, cpu_devices: int = 1) -> str:
     if name != "auto" and device.platform not in (name, {"cuda": "gpu"}.get(name)):
         raise InputError(f"device is {name}, but JAX has already started on {device.platform}; select the device first")
     return device.device_kind if device.platform != "cpu" else f"cpu ({os.cpu_count()} cores)"
+
+
+def cpu_devices(lanes: int | None) -> int:
+    """As many devices as there are cores, so that each trains lanes of its own; a divisor of `lanes` where that is given."""
+    cores = _cores()
+    most = min(cores, MOST_CPU_DEVICES) if lanes is None else min(cores, lanes)
+    return most if lanes is None else next(number for number in range(most, 0, -1) if lanes % number == 0)
+
+
+def _cores() -> int:
+    """Cores for this process: NPROC, from which XLA takes the size of its thread pools too, or those that it may run on."""
+    said = os.environ.get("NPROC")
+    if said is not None:
+        if not said.isdecimal() or int(said) < 1:
+            raise InputError(f"NPROC is {said!r} in the environment; it must be a number of cores, or not set")
+        return int(said)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def compile_quickly(name: str = "auto") -> None:
