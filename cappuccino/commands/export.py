@@ -34,4 +34,3 @@ def run(config: ExportConfig) -> None:
     validation = {"update": best.update, **best.meta["validation"]}
     publish([policy], own, data, training_rows(data), validation, out)
     console.print(f"artifact    {out}: checkpoint {best.update} of {folder.folder}, {', '.join(spec.assets)}")
-

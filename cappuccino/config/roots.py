@@ -66,18 +66,17 @@ class TrainConfig(LearningConfig):
 
 @dataclasses.dataclass
 class ValidateConfig(LearningConfig):
-    """`cappuccino validate` of a configuration, or of the best trial's of a study. champion: seeds that it is trained with, 0 for none."""
+    """`cappuccino validate` of a configuration, or of the best trial's of a study."""
 
     validation: ValidationConfig
     verdict: VerdictConfig
     seeds: int
-    champion: int
     cut: str | None
     best: str | None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_ranges("", self, seeds="[1, inf)", champion="[0, inf)")
+        check_ranges("", self, seeds="[1, inf)")
 
 
 @dataclasses.dataclass

@@ -15,6 +15,4 @@ class VerdictConfig:
     seed: int
 
     def __post_init__(self) -> None:
-        check_ranges(
-            "verdict", self, confidence="(0, 1)", deflated="[0, 1)", draws="[100, inf)", seed="[0, 4294967295]"
-        )
+        check_ranges("verdict", self, confidence="(0, 1)", deflated="[0, 1)", draws="[100, inf)", seed="[0, 4294967295]")

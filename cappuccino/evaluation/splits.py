@@ -40,8 +40,8 @@ def holdout(spec: MarketSpec, train_end: str | None, valid_end: str | None, look
     a decision with `lookback` rows of features past their warm-up and a bar to mark it at.
     """
     total = len(spec.timestamps)
-    train_stop = round(TRAIN_SHARE * total) if train_end is None else _row(spec, train_end, "data.train_end")
-    valid_stop = (train_stop + total + 1) // 2 if valid_end is None else _row(spec, valid_end, "data.valid_end")
+    train_stop = round(TRAIN_SHARE * total) if train_end is None else row_of(spec, train_end, "data.train_end")
+    valid_stop = (train_stop + total + 1) // 2 if valid_end is None else row_of(spec, valid_end, "data.valid_end")
     split = Holdout(Span("train", 0, train_stop), Span("valid", train_stop, valid_stop), Span("test", valid_stop, total))
     for span in split:
         _check(spec, span, lookback)
@@ -58,7 +58,8 @@ def _range(spec: MarketSpec) -> str:
     return f"the bars run from {iso(spec.timestamps[0])} to {iso(spec.timestamps[-1])}"
 
 
-def _row(spec: MarketSpec, date: str, name: str) -> int:
+def row_of(spec: MarketSpec, date: str, name: str) -> int:
+    """The first row at or after an ISO date. Raises InputError, with `name`, for one that cannot be read or lies outside the bars."""
     try:
         moment = datetime.datetime.fromisoformat(date)
     except ValueError:

@@ -90,7 +90,7 @@ def _progress(config: TrainConfig, record: dict[str, Any], seed: int, markets: M
         one = train_config_of({**record["configuration"], **where, "seed": seed})
     except (OmegaConfBaseException, KeyError, AttributeError) as error:
         raise InputError(f"the record of study {record['study']} holds no configuration: {error}") from error
-    return SeedProgress(one, markets.training(one))
+    return SeedProgress(markets.training(one), config=one)
 
 
 def _read(name: str, runs_dir: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def train_grid(configs: Sequence[TrainConfig], lanes: int | None, console: Conso
     """
     markets = Markets()
     engine: Engine[str] = Engine(lanes)
-    progress = {config.name: SeedProgress(config, markets.training(config)) for config in configs}
+    progress = {config.name: SeedProgress(markets.training(config), config=config) for config in configs}
     for name, one in progress.items():
         engine.add(name, one.training)
     diverged = []

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
 import pathlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence

@@ -93,7 +93,7 @@ class Search:
                 )
                 for k in range(self._settings.seeds)
             ]
-            seeds = {one.seed: SeedProgress(one, self._markets.training(one)) for one in configs}
+            seeds = {one.seed: SeedProgress(self._markets.training(one), config=one) for one in configs}
         except InputError as error:
             self._tell(trial, None, TrialState.FAIL, {"reason": str(error)})
             return

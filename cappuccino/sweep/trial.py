@@ -16,13 +16,12 @@ from cappuccino.sweep.pool import ChunkOfLane
 
 
 @dataclasses.dataclass
-class SeedProgress:
+class TrainingProgress:
     """One training. validations: after each chunk; best: that with the highest score, the earliest of equals. stopped: early.
 
     kept: of a training that is done, the parameters of that chunk, and after which update it was.
     """
 
-    config: TrainConfig
     training: Training
     rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
     validations: list[Mapping[str, float]] = dataclasses.field(default_factory=list)
@@ -52,6 +51,13 @@ class SeedProgress:
     @property
     def env_steps(self) -> int:
         return len(self.rows) * self.training.learner.env_steps_per_update
+
+
+@dataclasses.dataclass
+class SeedProgress(TrainingProgress):
+    """The training of a trial with one of its seeds."""
+
+    config: TrainConfig = dataclasses.field(kw_only=True)
 
 
 @dataclasses.dataclass

@@ -21,7 +21,7 @@ from flax import nnx
 
 from cappuccino.agents.networks import NetworkShape, Policy, make_policy
 from cappuccino.config.composition import load_train_config, save_config
-from cappuccino.config.roots import TrainConfig
+from cappuccino.config.roots import LearningConfig, TrainConfig
 from cappuccino.config.training import PPOConfig
 from cappuccino.errors import InputError
 from cappuccino.features.normaliser import Normaliser
@@ -32,7 +32,7 @@ _WHERE = ("name", "runs_dir", "resume", "device", "best")
 """What of a configuration says where a run lies and runs, not what it is."""
 
 
-def config_hash(config: TrainConfig) -> str:
+def config_hash(config: LearningConfig) -> str:
     """SHA-256, in hexadecimal, of everything in a configuration that decides a training's result."""
     return hashlib.sha256(json.dumps(configuration_of(config), sort_keys=True).encode()).hexdigest()
 
@@ -46,7 +46,7 @@ def identity_of(config: TrainConfig, spec: MarketSpec) -> dict[str, Any]:
     }
 
 
-def configuration_of(config: TrainConfig) -> dict[str, Any]:
+def configuration_of(config: LearningConfig) -> dict[str, Any]:
     """Everything in a configuration that decides a training's result, as plain values."""
     return {name: value for name, value in dataclasses.asdict(config).items() if name not in _WHERE}
 
@@ -120,7 +120,7 @@ class Run:
         return fresh_policy(self.config, shape, normaliser)
 
 
-def fresh_policy(config: TrainConfig, shape: NetworkShape, normaliser: Normaliser) -> Policy:
+def fresh_policy(config: LearningConfig, shape: NetworkShape, normaliser: Normaliser) -> Policy:
     """The untrained policy that a run's training begins with: a function of the seed."""
     key = jax.random.fold_in(jax.random.key(config.seed), 0)
     agent = config.agent

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
-from rich.console import Console
 
 from cappuccino.artifact.runtime import Artifact
 from cappuccino.assemble import Data
@@ -16,38 +12,28 @@ from cappuccino.config.roots import LearningConfig
 from cappuccino.evaluation.folds import Fold, normaliser_rows
 from cappuccino.evaluation.splits import Span
 from cappuccino.publish import publish
-from cappuccino.validation.crossed import training_rows_of
-from cappuccino.validation.trained import Task, train_all
+from cappuccino.validation.trained import Trained
 
 
 def champion_fold(stop: int, selection: float) -> Fold:
-    """All rows [0, stop): the last share of them to choose the checkpoint on, as in a fold, the others to train on."""
+    """All rows [0, stop): the last share of them to choose the checkpoint on, as in a fold, the others to train on; no test."""
     kept = stop - round(selection * stop)
     return Fold("champion", (Span("train", 0, kept),), (Span("selection", kept, stop),), ())
 
 
-def train_champion(
+def export_champion(
+    trained: Mapping[int, Trained],
+    fold: Fold,
     config: LearningConfig,
     data: Data,
-    stop: int,
-    selection: float,
-    seeds: Sequence[int],
     validation: Mapping[str, Any],
     out: pathlib.Path,
-    console: Console,
-    *,
-    lanes: int | None = None,
 ) -> Artifact:
-    """Train with every seed on the rows [0, stop) and export the mean of their decisions to the new folder `out`.
+    """Export what was trained on the fold, by seed, to the new folder `out`: it trades the mean of their decisions.
 
     validation: what cross-validation said of the configuration, plain JSON for the manifest; nothing in it is of the champion itself,
-    which has seen all of these bars. Raises InputError where a training diverges.
+    which has seen all of these bars.
     """
-    fold = champion_fold(stop, selection)
-    (rows,) = training_rows_of(config, data, [fold])
-    tasks = {seed: Task(dataclasses.replace(config, seed=seed), rows, f"champion, seed {seed}") for seed in seeds}
-    trained = train_all(tasks, data, console, lanes=lanes)
-    chosen = {str(seed): one.update for seed, one in trained.items()}
-    figures = {**validation, "seeds": list(seeds), "updates": chosen, "rows": [0, stop]}
-    policies = [one.policy for one in trained.values()]
-    return publish(policies, config, data, np.asarray(normaliser_rows(data.spec, fold)), figures, out)
+    updates = {str(seed): one.update for seed, one in trained.items()}
+    figures = {**validation, "updates by seed": updates, "rows": [0, fold.selection[-1].stop]}
+    return publish([one.policy for one in trained.values()], config, data, normaliser_rows(data.spec, fold), figures, out)

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int
-from rich.console import Console
 
 from cappuccino.assemble import Data, Rows, env_params
 from cappuccino.config.roots import LearningConfig
@@ -18,20 +18,17 @@ from cappuccino.evaluation.baselines import baselines
 from cappuccino.evaluation.comparison import UNTRAINED
 from cappuccino.evaluation.folds import Fold, Folds, fold_rows, normaliser_rows, selection_rows, train_starts
 from cappuccino.market import MarketSpec
-from cappuccino.validation.trained import Task, Trained, train_all
+from cappuccino.validation.trained import Task, Trained
 
 
 class Crossed(NamedTuple):
     """Out-of-sample paths, each over all the bars that the folds test between them, in order of time.
 
-    agent: by seed and path. baselines: by name and path, each over the rows of the agent's and with its episodes. trained: by
-    fold and seed. env_steps: of all trainings.
+    agent: by seed and path. baselines: by name and path, each over the rows of the agent's and with its episodes.
     """
 
     agent: tuple[tuple[Path, ...], ...]
     baselines: dict[str, tuple[Path, ...]]
-    trained: dict[tuple[int, int], Trained]
-    env_steps: int
 
     @property
     def rows(self) -> Int[np.ndarray, "N"]:
@@ -51,28 +48,26 @@ class Crossed(NamedTuple):
         return np.mean([np.log1p(path.returns) for path in self.baselines[name]], axis=0)
 
 
-def cross_validate(
-    config: LearningConfig, data: Data, folds: Folds, seeds: Sequence[int], console: Console, *, lanes: int | None = None
-) -> Crossed:
-    """Train a configuration on every fold with every seed and run what was learnt over the fold's test blocks, from cash each.
+def tasks_of(config: LearningConfig, data: Data, folds: Sequence[Fold], seeds: Sequence[int]) -> dict[tuple[int, int], Task]:
+    """What is to be trained, by the number of the fold and the seed: rows are filled up to common lengths, so that all share a program.
 
-    The checkpoint of a fold is the one that is best on its selection bars, which are no test bars. Baselines and the untrained
-    network, of the first seed, run over the same blocks. Raises InputError where a training diverges.
+    A fold's checkpoint will be the one that is best on its selection bars, which are no test bars.
     """
-    rows = training_rows_of(config, data, folds.folds)
-    tasks = {
-        (number, seed): Task(dataclasses.replace(config, seed=seed), rows[number], f"fold {fold.name}, seed {seed}")
-        for number, fold in enumerate(folds.folds)
+    rows = training_rows_of(config, data, folds)
+    return {
+        (number, seed): Task(dataclasses.replace(config, seed=seed), rows[number], f"{fold.name}, seed {seed},")
+        for number, fold in enumerate(folds)
         for seed in seeds
     }
-    trained = train_all(tasks, data, console, lanes=lanes)
-    return run_folds(config, data, folds, trained, seeds)
 
 
 def run_folds(
     config: LearningConfig, data: Data, folds: Folds, trained: Mapping[tuple[int, int], Trained], seeds: Sequence[int]
 ) -> Crossed:
-    """The paths of policies by fold and seed, and of the baselines, under the configuration's costs."""
+    """What policies, by fold and seed, do on the test blocks of their folds, from cash each, under the configuration's costs.
+
+    Baselines, and the untrained network of the first seed, run over the same blocks.
+    """
     params = env_params(config.costs, config.env, data.spec.assets)
     lookback = config.network.lookback
     tested = Tested.of(data.spec, folds, lookback)
@@ -91,7 +86,7 @@ def run_folds(
     named[UNTRAINED] = tested.paths(
         [ran(policy_strategy(trained[fold, seeds[0]].untrained, lookback), fold) for fold in range(len(folds.folds))]
     )
-    return Crossed(agent, named, dict(trained), sum(one.env_steps for one in trained.values()))
+    return Crossed(agent, named)
 
 
 def training_rows_of(config: LearningConfig, data: Data, folds: Sequence[Fold]) -> list[Rows]:
@@ -134,7 +129,7 @@ class Tested:
         rows, number = self.rows[fold], self.number[fold]
         cash = np.zeros(len(data.spec.assets), data.market.close.dtype)
         record = backtest(strategy, data.market, rows, params, cash)
-        counted = type(record)(*(np.asarray(part)[:number] for part in record))
+        counted = jax.tree.map(lambda part: part[:number], record)
         return to_path(counted, data.spec, rows[:number], float(params.capital))
 
     def paths(self, by_fold: Sequence[Path]) -> tuple[Path, ...]:

@@ -14,7 +14,7 @@ from cappuccino.assemble import Data, Rows, training_of
 from cappuccino.config.roots import LearningConfig
 from cappuccino.errors import InputError
 from cappuccino.sweep.engine import Engine
-from cappuccino.sweep.trial import SeedProgress
+from cappuccino.sweep.trial import TrainingProgress
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -44,9 +44,9 @@ def train_all(tasks: Mapping[Key, Task], data: Data, console: Console, *, lanes:
     Raises InputError where a training diverges, naming it.
     """
     engine: Engine[Key] = Engine(lanes)
-    running: dict[Key, SeedProgress] = {}
+    running: dict[Key, TrainingProgress] = {}
     for key, task in tasks.items():
-        running[key] = SeedProgress(task.config, training_of(task.config, data, task.rows))
+        running[key] = TrainingProgress(training_of(task.config, data, task.rows))
         engine.add(key, running[key].training)
     done: dict[Key, Trained] = {}
     with _progress(len(tasks), console) as show:
@@ -63,7 +63,7 @@ def train_all(tasks: Mapping[Key, Task], data: Data, console: Console, *, lanes:
     return {key: done[key] for key in tasks}
 
 
-def _trained(one: SeedProgress, engine: Engine[Key], key: Key) -> Trained:
+def _trained(one: TrainingProgress, engine: Engine[Key], key: Key) -> Trained:
     assert one.best is not None
     weights, update = engine.best(key)
     training = one.training

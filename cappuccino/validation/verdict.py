@@ -65,8 +65,12 @@ def sentence(verdict: Verdict, crossed: Crossed, rule: VerdictConfig, bars_a_yea
         f"between {1e4 * active.low:+.3f} and {1e4 * active.high:+.3f}"
     )
     ratio = "undefined" if verdict.hedged is None else f"{verdict.hedged * year:.2f} a year"
-    luck = f", where the best of {verdict.trials} tries of nothing would have {verdict.luck * year:.2f}" if verdict.trials > 1 else ""
-    chance = f"the Sharpe ratio of hedged returns is {ratio}{luck}, and above that with a probability of {verdict.deflated:.2f}"
+    luck = (
+        f"{verdict.luck * year:.2f}, what the best of {verdict.trials} tries of nothing would have"
+        if verdict.trials > 1
+        else "zero"
+    )
+    chance = f"the Sharpe ratio of its hedged returns is {ratio}, with a probability of {verdict.deflated:.2f} above {luck}"
     head = "Found" if verdict.found else "Nothing found"
     return (
         f"{head}: out of sample and after costs, over {paths} paths of {len(crossed.rows):,} bars, {gain}; {chance}. "

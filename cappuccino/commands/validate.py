@@ -1,0 +1,87 @@
+"""`cappuccino validate`: a configuration on bars that it never saw, a verdict, and a champion trained on all of them."""
+
+from __future__ import annotations
+
+import pathlib
+import time
+
+import numpy as np
+from jaxtyping import Float
+from rich.console import Console
+
+from cappuccino.assemble import load_market
+from cappuccino.config.composition import save_config
+from cappuccino.config.roots import ValidateConfig
+from cappuccino.errors import InputError
+from cappuccino.evaluation.folds import Folds, folds_of
+from cappuccino.evaluation.metrics import bars_a_year
+from cappuccino.evaluation.splits import iso, row_of
+from cappuccino.market import MarketSpec
+from cappuccino.training.compilation import compile_report
+from cappuccino.training.device import cpu_devices, select_device
+from cappuccino.validation.champion import champion_fold, export_champion
+from cappuccino.validation.crossed import run_folds, tasks_of
+from cappuccino.validation.record import write_numbers
+from cappuccino.validation.table import print_figures
+from cappuccino.validation.trained import train_all
+from cappuccino.validation.verdict import judge, sentence
+
+
+def run(config: ValidateConfig) -> None:
+    """Cross-validate, judge by the rule of `verdict`, write the numbers, and train the champion."""
+    console = Console()
+    with compile_report() as compiled:
+        _validate(config, console)
+    console.print(f"compiled    {compiled}")
+
+
+def _validate(config: ValidateConfig, console: Console) -> None:
+    begun = time.monotonic()
+    folder = pathlib.Path(config.runs_dir) / config.name
+    if folder.exists():
+        raise InputError(f"{folder} exists; choose another name=")
+    console.print(f"device      {select_device(config.device, cpu_devices(None))}")
+    data = load_market(config.data, tuple(config.features.names), config.network.lookback)
+    stop = data.spans.test.start if config.cut is None else row_of(data.spec, config.cut, "cut")
+    folds = folds_of(config.validation, data.spec, config.network.lookback, config.env.episode_bars, stop)
+    seeds = range(config.seed, config.seed + config.seeds)
+    _describe(config, data.spec, folds, stop, console)
+    folder.mkdir(parents=True)
+    save_config(config, folder / "validation.yaml")
+
+    champion = champion_fold(stop, config.validation.selection)
+    tasks = tasks_of(config, data, [*folds.folds, champion], seeds)
+    trained = train_all(tasks, data, console)
+    steps = sum(one.env_steps for one in trained.values())
+    console.print(
+        f"trained     {len(trained)} trainings, {steps:,} env steps, in {time.monotonic() - begun:.0f} s with all else"
+    )
+    crossed = run_folds(config, data, folds, trained, seeds)
+    verdict = judge(crossed, config.verdict, _trials())
+    said = sentence(verdict, crossed, config.verdict, bars_a_year(data.spec.bar_seconds))
+    numbers = write_numbers(crossed, trained, verdict, said, config, folder / "validation.json")
+    print_figures(crossed, console)
+    console.print(said, highlight=False)
+    console.print(f"numbers     {folder / 'validation.json'}")
+    champions = {seed: trained[len(folds.folds), seed] for seed in seeds}
+    figures = {name: numbers[name] for name in ("said", "verdict", "growth")}
+    export_champion(champions, champion, config, data, figures, folder / "artifact")
+    last = iso(data.spec.timestamps[stop - 1])
+    console.print(f"champion    {folder / 'artifact'}: {len(champions)} seeds, each trained on all bars to {last}, as one")
+
+
+def _trials() -> Float[np.ndarray, "C"]:
+    return np.zeros(0)
+
+
+def _describe(config: ValidateConfig, spec: MarketSpec, folds: Folds, stop: int, console: Console) -> None:
+    first, last = (iso(spec.timestamps[row]) for row in (0, stop - 1))
+    paths = f"{len(folds.paths)} path{'s' * (len(folds.paths) > 1)}"
+    console.print(
+        f"market      {len(spec.timestamps):,} bars of {', '.join(spec.assets)} from {spec.origin.venue} ({spec.origin.source}), "
+        f"{len(spec.feature_names)} features each, warm-up {spec.warmup} bars"
+    )
+    console.print(
+        f"validation  {config.validation.name} of {stop:,} bars, {first} to {last}: {len(folds.folds)} folds x {config.seeds} seeds, "
+        f"{len(folds.groups)} groups, {paths}"
+    )
