@@ -119,7 +119,7 @@ def block_rows(spec: MarketSpec, block: Span, lookback: int) -> Int[np.ndarray, 
     return spec.episode_rows(max(block.start - 1, 0), block.stop, lookback, 1)
 
 
-def tested_rows(spec: MarketSpec, fold: Fold, lookback: int) -> Int[np.ndarray, "N"]:
+def fold_rows(spec: MarketSpec, fold: Fold, lookback: int) -> Int[np.ndarray, "N"]:
     """`block_rows` of all blocks of a fold. Between blocks lies at least a bar, so each begins an episode."""
     return np.concatenate([block_rows(spec, block, lookback) for block in fold.test])
 
@@ -129,11 +129,11 @@ def along_paths(
 ) -> Float[np.ndarray, "P N"]:
     """What every path saw at each of the N rows that any group tests, in order of time.
 
-    values: of each fold, one for each of its `tested_rows`, such as its returns. Returns are put side by side, not accounts: within a
+    values: of each fold, one for each of its `fold_rows`, such as its returns. Returns are put side by side, not accounts: within a
     fold an account lives on from one group to its neighbour; from a fold's to the next fold's there is no trade.
     Raises InputError if a fold has too many values or too few.
     """
-    rows = [tested_rows(spec, fold, lookback) for fold in folds.folds]
+    rows = [fold_rows(spec, fold, lookback) for fold in folds.folds]
     for fold, own, given in zip(folds.folds, rows, values, strict=True):
         if len(own) != len(given):
             raise InputError(f"{fold.name} has {len(given)} values for the {len(own)} rows that it tests")
