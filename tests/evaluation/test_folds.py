@@ -14,7 +14,6 @@ from cappuccino.bars.synthetic import synthetic_bars
 from cappuccino.config import CPCVConfig, HoldoutConfig, WalkForwardConfig
 from cappuccino.errors import InputError
 from cappuccino.evaluation.folds import (
-    along_paths,
     block_rows,
     fold_rows,
     folds_of,
@@ -57,14 +56,12 @@ def test_every_path_covers_every_testable_bar_once(setting):
     folds, config = folds_or_reject(setting), setting.config
     spec, lookback = setting.spec, setting.lookback
     tested = set().union(*setting.groups())
-    testable = np.array([row + 1 for row, bars in enumerate(setting.steps) if bars is not None and row + 1 in tested])
-    rows = [fold_rows(spec, fold, lookback) for fold in folds.folds]
-    bars = along_paths(folds, spec, lookback, [own + 1.0 for own in rows])
-    np.testing.assert_array_equal(bars, np.broadcast_to(testable.astype(float), bars.shape))
-    givers = along_paths(folds, spec, lookback, [np.full(len(own), i, float) for i, own in enumerate(rows)])
-    for path, along in zip(folds.paths, givers, strict=True):
-        for giver, group in zip(path, setting.groups(), strict=True):
-            assert set(along[np.isin(testable, group)]) == {float(giver)}
+    testable = [row + 1 for row, bars in enumerate(setting.steps) if bars is not None and row + 1 in tested]
+    given_by = [set(fold_rows(spec, fold, lookback).tolist()) for fold in folds.folds]
+    for path in folds.paths:
+        pieces = [block_rows(spec, group, lookback) for group in folds.groups]
+        assert [row + 1 for piece in pieces for row in piece.tolist()] == testable
+        assert all(given_by[fold].issuperset(piece.tolist()) for fold, piece in zip(path, pieces, strict=True))
     used = [(fold, group) for path in folds.paths for group, fold in enumerate(path)]
     tests = [(i, j) for i, own in enumerate(setting.tested()) for j, group in enumerate(setting.groups()) if own >= set(group)]
     assert sorted(used) == sorted(tests)
@@ -173,10 +170,3 @@ def test_folds_that_cannot_be_are_refused_with_the_numbers(config, bars, stop, s
     with pytest.raises(InputError) as caught:
         folds_of(config, spec_of(bars, 5), 4, 20, stop)
     assert [part for part in said if part not in str(caught.value)] == []
-
-
-def test_values_along_paths_are_one_for_each_row():
-    spec = spec_of([100], 1)
-    folds = folds_of(kfold(2), spec, 2, 3, 100)
-    with pytest.raises(InputError, match="fold 1 has 3 values for the 50 rows that it tests"):
-        along_paths(folds, spec, 2, [np.zeros(47), np.zeros(3)])
