@@ -7,14 +7,25 @@ import dataclasses
 import pathlib
 from typing import Any
 
+import hydra
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cappuccino.config import TrainConfig, compose, conf_dir
+from cappuccino.config import (
+    CPCVConfig,
+    HoldoutConfig,
+    PurgedKFoldConfig,
+    TrainConfig,
+    ValidationConfig,
+    WalkForwardConfig,
+    compose,
+    conf_dir,
+    to_config,
+)
 from cappuccino.config.checks import check_ranges, seconds_of_bar, unix_seconds
-from cappuccino.config.composition import load_train_config, save_config
+from cappuccino.config.composition import load_train_config, register, save_config
 from cappuccino.config.roots import ROOTS
 from cappuccino.config.training import REWARD_NAMES
 from cappuccino.errors import InputError
@@ -34,7 +45,7 @@ def test_every_command_composes_to_its_own_class(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "choice", [f"{path.parent.name}={path.stem}" for path in FILES if path.parent.name not in ("conf", "broker")]
+    "choice", [f"{path.parent.name}={path.stem}" for path in FILES if path.parent.name not in ("conf", "broker", "validation")]
 )
 def test_every_choice_of_every_group_composes(choice: str) -> None:
     path = ["data.path=x"] if choice in ("data=files", "data=alpaca") else []
@@ -44,6 +55,41 @@ def test_every_choice_of_every_group_composes(choice: str) -> None:
 @pytest.mark.parametrize("broker", ["local", "alpaca"])
 def test_every_broker_composes(broker: str) -> None:
     assert compose("trade", ["artifact=x", f"broker={broker}"]).broker.name == broker
+
+
+@pytest.mark.parametrize("choice", ["holdout", "walk_forward", "kfold_purged", "cpcv"])
+def test_every_way_to_validate_composes(choice: str) -> None:
+    register()
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+        config = to_config(hydra.compose(f"validation/{choice}").validation)
+    assert isinstance(config, ValidationConfig)
+    assert config.name == choice
+
+
+@pytest.mark.parametrize(
+    ("schema", "change", "said"),
+    [
+        (CPCVConfig, {"groups": 1}, "validation.groups is 1; it must be in [2, 1000]"),
+        (CPCVConfig, {"test_groups": 6}, "validation.test_groups is 6; it must be below validation.groups, 6"),
+        (CPCVConfig, {"test_groups": 0}, "validation.test_groups is 0; it must be at least 1"),
+        (CPCVConfig, {"groups": 20, "test_groups": 10}, "make 184,756 folds, each a training; there may be 1,000"),
+        (CPCVConfig, {"name": "kfold"}, "validation.name is 'kfold'; it must be one of cpcv"),
+        (PurgedKFoldConfig, {"groups": 1}, "validation.groups is 1; it must be in [2, 1000]"),
+        (PurgedKFoldConfig, {"embargo": -1}, "validation.embargo is -1; it must be at least 0"),
+        (PurgedKFoldConfig, {"selection": 0.0}, "validation.selection is 0.0; it must be in (0, 1)"),
+        (WalkForwardConfig, {"folds": 0}, "validation.folds is 0; it must be in [1, 1000]"),
+        (WalkForwardConfig, {"window": "sliding"}, "validation.window is 'sliding'; it must be one of anchored, rolling"),
+        (WalkForwardConfig, {"train": 1.0}, "validation.train is 1.0; it must be in (0, 1)"),
+        (HoldoutConfig, {"train": 0.0}, "validation.train is 0.0; it must be in (0, 1)"),
+    ],
+)
+def test_a_split_that_cannot_be_is_named_with_what_is_allowed(schema: type[Any], change: dict[str, Any], said: str) -> None:
+    names = {HoldoutConfig: "holdout", WalkForwardConfig: "walk_forward", PurgedKFoldConfig: "kfold_purged", CPCVConfig: "cpcv"}
+    values = yaml.safe_load((conf_dir() / "validation" / f"{names[schema]}.yaml").read_text())
+    del values["defaults"]
+    with pytest.raises(InputError) as caught:
+        schema(**values | change)
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(conf_dir()).as_posix())
@@ -62,9 +108,9 @@ def test_classes_hold_no_values() -> None:
     def has_default(field: dataclasses.Field[Any]) -> bool:
         return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 
-    from cappuccino.config import costs, data, trading, training
+    from cappuccino.config import costs, data, trading, training, validation
 
-    modules = (costs, data, trading, training)
+    modules = (costs, data, trading, training, validation)
     classes = [value for module in modules for value in vars(module).values() if dataclasses.is_dataclass(value)]
     assert len(classes) >= 14
     assert [field.name for cls in (*classes, *ROOTS.values()) for field in dataclasses.fields(cls) if has_default(field)] == []

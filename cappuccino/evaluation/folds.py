@@ -5,10 +5,11 @@ lengths:
 
 - A run of training bars is all that training may read. A row decides only if its whole window lies in one run: from its own bar back
   over the look-back and, before that, the features' warm-up. An episode's last bar, at which the value is bootstrapped, lies in it too.
-  So after a test block as many rows fall out as warm-up and look-back take (the embargo), and before one as many as an episode has bars
+  So behind a test block as many rows fall out as warm-up and look-back take (the embargo), and before one as many as an episode has bars
   (the purge). Checkpoints are chosen under the same rule, so a fold's policy is a function of bars outside its test blocks.
 - A test block holds the returns of its own bars. The return of bar t is that of the step decided at the close of t - 1: it belongs to
-  the block of t, so neighbouring blocks share no step and lose none. To decide, a test may read anything that lies before it.
+  the block of t, so neighbouring blocks share no step and lose none, and nothing behind a block is read to test it: its embargo needs no
+  horizon on top. To decide, a test may read anything that lies before it.
 
 Features are computed once over all bars, recursive ones too. What a row reads is its declared warm-up: the bars after which a feature
 from these alone equals the one from the whole history (`FeatureSet.compute` says how closely), so what lies further back has no say.
@@ -17,11 +18,10 @@ from these alone equals the one from the whole history (`FeatureSet.compute` say
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from cappuccino.config.validation import (
     CPCVConfig,
@@ -52,6 +52,7 @@ class Folds(NamedTuple):
     """folds: F of them. groups: G spans in order of time that share no bar; together, what is tested.
 
     paths: P paths of G entries. Entry j of a path is the index of the fold that tests group j on it: on path i the i-th fold to do so.
+    A path is made of returns, not of one account: in a fold an account lives on from group to neighbour, between folds not.
     """
 
     folds: tuple[Fold, ...]
@@ -114,36 +115,14 @@ def block_rows(spec: MarketSpec, block: Span, lookback: int) -> Int[np.ndarray, 
     """Rows that decide for the returns of a block's or a group's bars: t with t + 1 in it.
 
     Where a row does not follow on the one before (a hole in the data and the warm-up behind it) an episode begins. The rows of groups
-    side by side are those of the groups as one: each is in exactly one.
+    side by side are those of the groups as one, each in exactly one group.
     """
     return spec.episode_rows(max(block.start - 1, 0), block.stop, lookback, 1)
 
 
-def tested_rows(spec: MarketSpec, fold: Fold, lookback: int) -> Int[np.ndarray, "N"]:
+def fold_rows(spec: MarketSpec, fold: Fold, lookback: int) -> Int[np.ndarray, "N"]:
     """`block_rows` of all blocks of a fold. Between blocks lies at least a bar, so each begins an episode."""
     return np.concatenate([block_rows(spec, block, lookback) for block in fold.test])
-
-
-def along_paths(
-    folds: Folds, spec: MarketSpec, lookback: int, values: Sequence[Float[np.ndarray, "_"]]
-) -> Float[np.ndarray, "P N"]:
-    """What every path saw at each of the N rows that any group tests, in order of time.
-
-    values: of each fold, one for each of its `tested_rows`, such as its returns. Returns are put side by side, not accounts: within a
-    fold an account lives on from one group to its neighbour; from a fold's to the next fold's there is no trade.
-    Raises InputError if a fold has too many values or too few.
-    """
-    rows = [tested_rows(spec, fold, lookback) for fold in folds.folds]
-    for fold, own, given in zip(folds.folds, rows, values, strict=True):
-        if len(own) != len(given):
-            raise InputError(f"{fold.name} has {len(given)} values for the {len(own)} rows that it tests")
-    pieces = [block_rows(spec, group, lookback) for group in folds.groups]
-    return np.array(
-        [
-            np.concatenate([values[i][np.searchsorted(rows[i], piece)] for i, piece in zip(path, pieces, strict=True)])
-            for path in folds.paths
-        ]
-    )
 
 
 def _memory(spec: MarketSpec, lookback: int) -> int:
