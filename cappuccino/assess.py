@@ -53,6 +53,7 @@ def assess(
         span,
         params,
         config.network.lookback,
+        seed=config.seed,
         oracle=_oracle(data, source, config, params),
     )
     context = Context(
