@@ -12,7 +12,8 @@ from typing import Any
 
 from cappuccino.evaluation.baselines import EQUAL_REBALANCED, LOOK_BACK_SECONDS, RANDOM, held_name
 from cappuccino.evaluation.comparison import Evaluation, leads, verdict
-from cappuccino.evaluation.metrics import AGAINST_HELD, METRICS, monthly_returns
+from cappuccino.evaluation.definitions import AGAINST_HELD, METRICS
+from cappuccino.evaluation.metrics import monthly_returns
 from cappuccino.evaluation.page import STYLE, table
 from cappuccino.evaluation.splits import iso
 

@@ -223,7 +223,18 @@ def test_every_figure_is_a_finite_number_or_none():
         figures = measure(path, Benchmarks(path, path))
         assert set(figures) == EVERYTHING
         assert all(value is None or math.isfinite(value) for value in figures.values())
-    undefined = {"sharpe", "sharpe_lo", "sortino", "calmar", "omega", "tail_ratio", "hit_rate", "skew", "kurtosis", "break_even_fee"}
+    undefined = {
+        "sharpe",
+        "sharpe_lo",
+        "sortino",
+        "calmar",
+        "omega",
+        "tail_ratio",
+        "hit_rate",
+        "skew",
+        "kurtosis",
+        "break_even_fee",
+    }
     figures = measure(flat, Benchmarks(flat, flat))
     assert {name for name, value in figures.items() if value is None} == {*undefined, *RELATIVE, *INTERVAL}
     figures = measure(none, Benchmarks(none, none))
