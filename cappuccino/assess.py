@@ -15,7 +15,7 @@ from cappuccino.config.roots import TrainConfig
 from cappuccino.env import EnvParams
 from cappuccino.evaluation.backtest import Strategy
 from cappuccino.evaluation.comparison import AGENT, Evaluation, evaluate_run, verdict
-from cappuccino.evaluation.metrics import METRICS
+from cappuccino.evaluation.definitions import METRICS
 from cappuccino.evaluation.oracle import fit_oracle
 from cappuccino.evaluation.report import Context, shown, shown_unit, write_report, write_summary
 from cappuccino.evaluation.splits import Span
@@ -53,6 +53,7 @@ def assess(
         span,
         params,
         config.network.lookback,
+        seed=config.seed,
         oracle=_oracle(data, source, config, params),
     )
     context = Context(

@@ -10,8 +10,9 @@ from cappuccino.evaluation.backtest import (
     table_strategy,
 )
 from cappuccino.evaluation.comparison import Evaluation, evaluate_run, verdict
+from cappuccino.evaluation.definitions import METRICS
 from cappuccino.evaluation.folds import Fold, Folds, folds_of
-from cappuccino.evaluation.metrics import METRICS, measure
+from cappuccino.evaluation.metrics import measure
 from cappuccino.evaluation.splits import Holdout, Span, holdout
 
 __all__ = [

@@ -12,8 +12,9 @@ from cappuccino.agents.networks import Policy
 from cappuccino.bars import Origin
 from cappuccino.env import EnvParams
 from cappuccino.evaluation.backtest import Path, Strategy, backtest_span, policy_strategy
-from cappuccino.evaluation.baselines import EQUAL_REBALANCED, baselines
-from cappuccino.evaluation.metrics import measure
+from cappuccino.evaluation.baselines import EQUAL_REBALANCED, RANDOM, baselines, held_name, random_strategy
+from cappuccino.evaluation.bootstrap import FEWEST, bootstrap_interval, sharpe_ratio
+from cappuccino.evaluation.metrics import Benchmarks, bars_a_year, measure
 from cappuccino.evaluation.splits import Span, iso
 from cappuccino.market import Market, MarketSpec
 
@@ -65,28 +66,44 @@ def evaluate_run(
     params: EnvParams,
     lookback: int,
     *,
+    seed: int,
     oracle: Strategy | None = None,
 ) -> Evaluation:
     """Run the policy, the baselines, the untrained network and the oracle, if there is one, over a span and measure them.
 
-    Information ratio, alpha and beta are against equal weight rebalanced. Raises InputError for a span too short to decide.
+    seed: of the random baseline and the bootstrap. Raises InputError for a span too short to decide.
     """
+    agent = backtest_span(policy_strategy(policy, lookback), market, spec, span, lookback, params)
     strategies: dict[str, Strategy] = {
-        AGENT: policy_strategy(policy, lookback),
-        **baselines(spec, market.close.dtype),
+        **baselines(market, spec),
+        RANDOM: random_strategy(agent, spec, market.close.dtype, rng=np.random.default_rng(seed)),
         UNTRAINED: policy_strategy(untrained_policy, lookback),
     }
     if oracle is not None:
         strategies[ORACLE] = oracle
-    paths = {name: backtest_span(one, market, spec, span, lookback, params) for name, one in strategies.items()}
-    benchmark = paths[EQUAL_REBALANCED]
+    paths = {AGENT: agent} | {
+        name: backtest_span(one, market, spec, span, lookback, params) for name, one in strategies.items()
+    }
+    benchmarks = Benchmarks(paths[EQUAL_REBALANCED], paths[held_name(spec.assets)])
+    metrics = {name: measure(path, benchmarks) for name, path in paths.items()}
+    for name, path in paths.items():
+        if metrics[name]["sharpe"] is not None and len(path) >= FEWEST:
+            metrics[name] |= sharpe_interval(path, rng=np.random.default_rng(seed))
     return Evaluation(
         paths=paths,
-        metrics={name: measure(path, benchmark) for name, path in paths.items()},
+        metrics=metrics,
         span=span,
         origin=spec.origin,
         costs=_costs(params),
     )
+
+
+def sharpe_interval(path: Path, *, rng: np.random.Generator) -> dict[str, float | None]:
+    """The ends of the annualised Sharpe ratio's 95 % interval; None where it has no end. Raises as `bootstrap_interval`."""
+    found = bootstrap_interval(path.returns, sharpe_ratio, rng=rng)
+    year = math.sqrt(bars_a_year(path.bar_seconds))
+    ends = {"sharpe_low": found.low, "sharpe_high": found.high}
+    return {name: end * year if math.isfinite(end) else None for name, end in ends.items()}
 
 
 def _costs(params: EnvParams) -> dict[str, float]:

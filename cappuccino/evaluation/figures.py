@@ -20,7 +20,7 @@ BLOCKS = 400
 """Most blocks of bars that weights and turnover are averaged over."""
 
 AGENT_COLOUR = "#b5179e"
-OTHER_COLOURS = ("#7a7a7a", "#e69f00", "#0072b2", "#009e73", "#56b4e9", "#8c6d46")
+OTHER_COLOURS = ("#7a7a7a", "#e69f00", "#0072b2", "#009e73", "#d55e00", "#5e4fa2", "#b2b23a", "#56b4e9")
 ORACLE_COLOUR = "#222222"
 ASSET_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d46", "#5e4fa2", "#b2b23a", "#3b7a78")
 CASH_COLOUR = "#dcdcdc"

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cappuccino.evaluation.backtest import Path
+from cappuccino.evaluation.definitions import METRICS
 
 YEAR_SECONDS = 365 * 86_400
 TAIL = 0.05
@@ -23,39 +24,11 @@ _ROUNDING = 1e-12
 """A standard deviation below this is rounding, not variation."""
 
 
-class Metric(NamedTuple):
-    """unit: share (1 is all of it), share a year, share a bar, a year, bars, pure, log a bar, or orders."""
+class Benchmarks(NamedTuple):
+    """Paths over the same rows that a path is measured against: equal weight rebalanced, and one asset held."""
 
-    unit: str
-    description: str
-
-
-METRICS: dict[str, Metric] = {
-    "total_return": Metric("share", "Equity at the end over equity at the start, less one."),
-    "cagr": Metric("share a year", "Yearly rate that compounds to the total return; none if too large for a number."),
-    "volatility": Metric("share a year", "Standard deviation of returns per bar times the root of bars a year."),
-    "sharpe": Metric("pure", "Mean over standard deviation of returns, annualised; no risk-free rate. None without variation."),
-    "sortino": Metric("pure", "Mean over root mean square of negative returns, annualised. None without a negative return."),
-    "calmar": Metric("pure", "CAGR over maximum drawdown. None without a drawdown."),
-    "max_drawdown": Metric("share", "Deepest fall of equity below its peak so far, as a share of the peak."),
-    "max_drawdown_bars": Metric("bars", "From the peak before the deepest fall until it is regained, or to the end."),
-    "cvar_95": Metric("share a bar", "Mean return of the worst 5 % of bars."),
-    "hit_rate": Metric("share", "Share of bars that gained among those in which equity moved. None if it never moved."),
-    "exposure": Metric("share", "Mean share of equity in assets at the closes."),
-    "turnover": Metric("a year", "Value bought and sold over equity before, summed, per year."),
-    "fees_paid": Metric("share", "Fees over the equity before, summed: what they took in all, bar by bar."),
-    "slippage_paid": Metric("share", "Half-spread and slippage over the equity before, summed."),
-    "refused_orders": Metric("orders", "Orders planned that did not fill: no bar to fill in, or cash short."),
-    "mean_log_growth": Metric("log a bar", "Log of equity's growth over the number of bars."),
-    "information_ratio": Metric(
-        "pure", "Mean over standard deviation of returns less equal weight's, annualised; none if equal."
-    ),
-    "alpha": Metric("share a year", "Mean return less beta times that of equal weight, times bars a year."),
-    "beta": Metric("pure", "Covariance with equal weight's returns over their variance. None if those do not vary."),
-    "skew": Metric("pure", "Third standardised moment of returns. None without variation."),
-    "kurtosis": Metric("pure", "Fourth standardised moment of returns; a normal distribution has 3. None without variation."),
-}
-"""Every figure of `measure`, in order. All but refused_orders are None for a path without a step."""
+    equal_weight: Path
+    held: Path
 
 
 def lower_bound(growth: Any, counted: Any, *, xp: Any) -> Any:
@@ -88,31 +61,42 @@ def bars_a_year(bar_seconds: int) -> float:
     return YEAR_SECONDS / bar_seconds
 
 
-def measure(path: Path, benchmark: Path | None) -> dict[str, float | None]:
-    """The figures of METRICS for a path; against equal weight over the same rows, None where no benchmark is given.
+def measure(path: Path, benchmarks: Benchmarks | None) -> dict[str, float | None]:
+    """The figures of METRICS for a path, but for the interval of the Sharpe ratio; relative ones None where no benchmarks are given.
 
     Standard deviations have N - 1 in the denominator, skew and kurtosis are those of the sample as a population.
-    Raises ValueError if the benchmark covers other rows.
+    Raises ValueError if a benchmark covers other rows.
     """
-    if benchmark is not None and not np.array_equal(benchmark.rows, path.rows):
-        raise ValueError("path and benchmark cover different rows")
     figures: dict[str, float | None] = dict.fromkeys(METRICS)
     figures["refused_orders"] = float(path.refused.sum())
+    for benchmark in benchmarks or ():
+        if not np.array_equal(benchmark.rows, path.rows):
+            raise ValueError("path and benchmark cover different rows")
     if len(path) == 0:
         return figures
     returns, periods = path.returns, bars_a_year(path.bar_seconds)
     years = len(path) / periods
     figures |= growth_figures(path.equity, years)
     figures |= return_figures(returns, periods)
-    figures |= {
-        "exposure": float(path.weights[1:].sum(axis=1).mean()),
-        "turnover": float((path.notional / path.equity[:-1]).sum() / years),
-        "fees_paid": float((path.fees / path.equity[:-1]).sum()),
-        "slippage_paid": float((path.slippage / path.equity[:-1]).sum()),
-    }
-    if benchmark is not None:
-        figures |= relative_figures(returns, benchmark.returns, periods)
+    figures |= trading_figures(path, years)
+    if benchmarks is not None:
+        figures |= relative_figures(returns, benchmarks.equal_weight.returns, periods)
+        held = relative_figures(returns, benchmarks.held.returns, periods)
+        figures |= {f"{name}_held": value for name, value in held.items()}
     return figures
+
+
+def trading_figures(path: Path, years: float) -> dict[str, float | None]:
+    """Exposure, turnover, costs and break-even fee of a path that lasts `years`."""
+    traded, fees, slippage = (float((paid / path.equity[:-1]).sum()) for paid in (path.notional, path.fees, path.slippage))
+    gross = math.log(path.equity[-1] / path.equity[0]) + fees
+    return {
+        "exposure": float(path.weights[1:].sum(axis=1).mean()),
+        "turnover": traded / years,
+        "fees_paid": fees,
+        "slippage_paid": slippage,
+        "break_even_fee": gross / traded if traded > 0 else None,
+    }
 
 
 def growth_figures(equity: Float[np.ndarray, "N1"], years: float) -> dict[str, float | None]:
@@ -145,23 +129,50 @@ def max_drawdown(equity: Float[np.ndarray, "N1"]) -> tuple[float, int]:
 
 
 def return_figures(returns: Float[np.ndarray, "N"], periods: float) -> dict[str, float | None]:
-    """Volatility, Sharpe, Sortino, CVaR, hit rate, skew and kurtosis of returns per bar, `periods` bars a year."""
+    """Volatility, Sharpe (also Lo's), Sortino, CVaR, Omega, tail ratio, hit rate, skew and kurtosis of returns per bar.
+
+    periods: bars a year.
+    """
     count, mean = len(returns), float(returns.mean())
     deviation = float(returns.std(ddof=1)) if count > 1 else None
     varies = deviation is not None and deviation > _ROUNDING
+    sharpe = mean / deviation if deviation is not None and varies else None
+    scale = lo_annualisation(returns, periods) if varies else None
     downside = math.sqrt(float(np.mean(np.minimum(returns, 0) ** 2)))
+    losses = -float(np.minimum(returns, 0).sum())
+    worst, best = np.abs(np.percentile(returns, [100 * TAIL, 100 - 100 * TAIL]))
     moved = returns[returns != 0]
     centred = returns - mean
     spread = float(np.mean(centred**2))
     return {
         "volatility": deviation * math.sqrt(periods) if deviation is not None else None,
-        "sharpe": mean / deviation * math.sqrt(periods) if deviation is not None and varies else None,
+        "sharpe": sharpe * math.sqrt(periods) if sharpe is not None else None,
+        "sharpe_lo": sharpe * scale if sharpe is not None and scale is not None else None,
         "sortino": mean / downside * math.sqrt(periods) if downside > 0 else None,
         "cvar_95": float(np.sort(returns)[: math.ceil(TAIL * count)].mean()),
+        "omega": float(np.maximum(returns, 0).sum()) / losses if losses > 0 else None,
+        "tail_ratio": float(best / worst) if worst > 0 else None,
         "hit_rate": float((moved > 0).mean()) if len(moved) else None,
         "skew": float(np.mean(centred**3)) / spread**1.5 if varies else None,
         "kurtosis": float(np.mean(centred**4)) / spread**2 if varies else None,
     }
+
+
+def lo_annualisation(returns: Float[np.ndarray, "N"], periods: float) -> float | None:
+    """What a Sharpe ratio per bar is multiplied by for one per year of q = `periods` bars, where returns are autocorrelated.
+
+    q / sqrt(q + 2 sum_k (q - k) w_k rho_k), which is sqrt(q) where all rho_k are zero (Lo, "The statistics of Sharpe ratios",
+    2002). Too few bars know the rho_k of all lags up to q - 1: k runs up to 4 (N / 100)^(2/9) (Newey and West, 1994), and
+    w_k = 1 - k / (that + 1) keeps the sum above zero (Newey and West, 1987). None where rounding leaves nothing of it. `returns`
+    must vary.
+    """
+    bars = len(returns)
+    lags = min(int(4 * (bars / 100) ** (2 / 9)), bars - 1, math.ceil(periods) - 1)
+    centred = returns - returns.mean()
+    lag = np.arange(1, lags + 1)
+    correlation = np.array([centred[k:] @ centred[:-k] for k in lag]) / (centred @ centred)
+    variance = periods + 2 * float(np.sum((periods - lag) * (1 - lag / (lags + 1)) * correlation))
+    return periods / math.sqrt(variance) if variance > _ROUNDING * periods else None
 
 
 def relative_figures(

@@ -25,6 +25,7 @@ td { white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 .highlight { background: var(--tint); font-weight: 600; }
 .unit { color: var(--soft); }
+.group { color: var(--soft); font-size: 12.5px; line-height: 2.2; }
 .gain { color: #00695c; }
 .loss { color: #b3261e; }
 .caption { color: var(--soft); font-size: 13px; margin: 8px 0 0; max-width: 120ch; }

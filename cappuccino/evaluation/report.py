@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import itertools
 import json
 import math
 import pathlib
 from typing import Any
 
+from cappuccino.evaluation.baselines import EQUAL_REBALANCED, LOOK_BACK_SECONDS, RANDOM, held_name
 from cappuccino.evaluation.comparison import Evaluation, leads, verdict
-from cappuccino.evaluation.metrics import METRICS, monthly_returns
+from cappuccino.evaluation.definitions import AGAINST_HELD, METRICS
+from cappuccino.evaluation.metrics import monthly_returns
 from cappuccino.evaluation.page import STYLE, table
 from cappuccino.evaluation.splits import iso
 
@@ -38,7 +41,9 @@ def shown(value: float | None, unit: str) -> str:
     if unit in ("share", "share a year"):
         return signed(f"{value:,.2%}" if abs(value) < 100 else f"{value:,.3g}x")
     formats = {"share a bar": ".3%", "bars": ",.0f", "orders": ",.0f", "a year": ",.1f", "pure": ",.2f"}
-    return signed(f"{value * 1e4:,.3f}" if unit == "log a bar" else format(value, formats[unit]))
+    if unit in ("log a bar", "share of notional"):
+        return signed(f"{value * 1e4:,.3f}" if unit == "log a bar" else f"{value * 1e4:,.1f}")
+    return signed(format(value, formats[unit]))
 
 
 def signed(text: str) -> str:
@@ -49,6 +54,7 @@ def signed(text: str) -> str:
 def shown_unit(unit: str) -> str:
     """The unit as the report prints it."""
     names = {"share": "%", "share a year": "% a year", "share a bar": "% a bar", "log a bar": LOG_UNIT, "a year": "x a year"}
+    names |= {"share of notional": "bps"}
     return names.get(unit, "" if unit == "pure" else unit)
 
 
@@ -77,6 +83,7 @@ def summary(evaluation: Evaluation, context: Context) -> dict[str, Any]:
         "costs": evaluation.costs,
         "units": {name: metric.unit for name, metric in METRICS.items()},
         "metrics": evaluation.metrics,
+        "benchmarks": {"": EQUAL_REBALANCED, "_held": held_name(path.assets)},
         "leads": {name: one._asdict() for name, one in leads(evaluation).items()},
         "monthly_returns": monthly_returns(path),
     }
@@ -153,19 +160,22 @@ def _head(evaluation: Evaluation, context: Context) -> str:
 
 def _metrics(evaluation: Evaluation) -> str:
     names = list(evaluation.paths)
-    rows = [
-        [
-            f"<span title='{html.escape(metric.description, quote=True)}'>{_label(key)}</span>",
-            f"<span class='unit'>{shown_unit(metric.unit)}</span>",
-            *(shown(evaluation.metrics[name][key], metric.unit) for name in names),
-        ]
-        for key, metric in METRICS.items()
-    ]
+    rows = []
+    for group, keys in itertools.groupby(METRICS, lambda key: METRICS[key].group):
+        title = f"against {held_name(evaluation.agent.assets)}" if group == AGAINST_HELD else group
+        rows.append([f"<span class='group'>{html.escape(title.capitalize())}</span>", *[""] * (1 + len(names))])
+        for key in keys:
+            metric = METRICS[key]
+            label = f"<span title='{html.escape(metric.description, quote=True)}'>{_label(key)}</span>"
+            unit = f"<span class='unit'>{shown_unit(metric.unit)}</span>"
+            rows.append([label, unit, *(shown(evaluation.metrics[name][key], metric.unit) for name in names)])
     body = table(["", "unit", *(html.escape(name) for name in names)], rows, highlight=2)
     caption = (
-        "All strategies ran through the same environment, bars and costs, each from cash. One year is 365 days. Information "
-        f"ratio, alpha and beta are against equal weight rebalanced. {UNDEFINED} is undefined; see the definitions at the end. "
-        "In the plots, drag to zoom and double-click to reset."
+        "All strategies ran through the same environment, bars and costs, each from cash. One year is 365 days. Momentum holds the "
+        "better half of the assets, inverse volatility all of them, both by the "
+        f"{LOOK_BACK_SECONDS // 86_400} days before and rebalanced daily; {RANDOM} go to random portfolios at random bars, so "
+        f"often that as much is traded as by the agent. {UNDEFINED} is undefined; see the definitions at the end. In the plots, drag to "
+        "zoom and double-click to reset."
     )
     return f"<section><h2>Figures</h2>{body}<p class='caption'>{caption}</p></section>"
 
@@ -210,11 +220,22 @@ def _tinted(value: float) -> str:
 
 
 def _definitions() -> str:
-    rows = [[_label(key), shown_unit(metric.unit), html.escape(metric.description)] for key, metric in METRICS.items()]
+    rows = [
+        [_label(key), shown_unit(metric.unit), html.escape(metric.description)]
+        for key, metric in METRICS.items()
+        if metric.group != AGAINST_HELD
+    ]
     body = table(["figure", "unit", "meaning"], rows, highlight=None)
     return f"<section class='definitions'><h2>Definitions</h2>{body}</section>"
 
 
 def _label(key: str) -> str:
-    named = {"cagr": "CAGR", "cvar_95": "CVaR 95 %", "max_drawdown_bars": "Length of max drawdown"}
-    return named.get(key, key.replace("_", " ").capitalize())
+    named = {
+        "cagr": "CAGR",
+        "cvar_95": "CVaR 95 %",
+        "max_drawdown_bars": "Length of max drawdown",
+        "sharpe_low": "Sharpe, 95 % from",
+        "sharpe_high": "Sharpe, 95 % to",
+        "sharpe_lo": "Sharpe, Lo",
+    }
+    return named.get(key, key.removesuffix("_held").replace("_", " ").capitalize())

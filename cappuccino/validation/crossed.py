@@ -14,9 +14,10 @@ from cappuccino.assemble import Data, Rows, env_params
 from cappuccino.config.roots import LearningConfig
 from cappuccino.env import EnvParams, starts_at
 from cappuccino.evaluation.backtest import Path, Strategy, backtest, policy_strategy, to_path
-from cappuccino.evaluation.baselines import baselines
+from cappuccino.evaluation.baselines import EQUAL_REBALANCED, RANDOM, baselines, held_name, random_strategy
 from cappuccino.evaluation.comparison import UNTRAINED
 from cappuccino.evaluation.folds import Fold, Folds, fold_rows, normaliser_rows, selection_rows, train_starts
+from cappuccino.evaluation.metrics import Benchmarks
 from cappuccino.market import MarketSpec
 from cappuccino.validation.trained import Task, Trained
 
@@ -29,6 +30,11 @@ class Crossed(NamedTuple):
 
     agent: tuple[tuple[Path, ...], ...]
     baselines: dict[str, tuple[Path, ...]]
+
+    def benchmarks(self) -> list[Benchmarks]:
+        """By path: what the figures of `measure` are relative to."""
+        held = self.baselines[held_name(self.agent[0][0].assets)]
+        return [Benchmarks(*pair) for pair in zip(self.baselines[EQUAL_REBALANCED], held, strict=True)]
 
     @property
     def rows(self) -> Int[np.ndarray, "N"]:
@@ -66,7 +72,7 @@ def run_folds(
 ) -> Crossed:
     """What policies, by fold and seed, do on the test blocks of their folds, from cash each, under the configuration's costs.
 
-    Baselines, and the untrained network of the first seed, run over the same blocks.
+    Baselines run over the same blocks; the untrained network is that of the first seed, and its turnover the random one's.
     """
     params = env_params(config.costs, config.env, data.spec.assets)
     lookback = config.network.lookback
@@ -75,18 +81,20 @@ def run_folds(
     def ran(strategy: Strategy, fold: int) -> Path:
         return tested.run(strategy, fold, data, params)
 
-    agent = tuple(
-        tested.paths([ran(policy_strategy(trained[fold, seed].policy, lookback), fold) for fold in range(len(folds.folds))])
-        for seed in seeds
+    numbers = range(len(folds.folds))
+    agent = [[ran(policy_strategy(trained[fold, seed].policy, lookback), fold) for fold in numbers] for seed in seeds]
+    others = {name: [one] * len(numbers) for name, one in baselines(data.market, data.spec).items()}
+    others[RANDOM] = [
+        random_strategy(agent[0][fold], data.spec, data.market.close.dtype, rng=np.random.default_rng([seeds[0], fold]))
+        for fold in numbers
+    ]
+    others[UNTRAINED] = [policy_strategy(trained[fold, seeds[0]].untrained, lookback) for fold in numbers]
+    return Crossed(
+        agent=tuple(tested.paths(by_fold) for by_fold in agent),
+        baselines={
+            name: tested.paths([ran(one, fold) for fold, one in enumerate(by_fold)]) for name, by_fold in others.items()
+        },
     )
-    named = {
-        name: tested.paths([ran(one, fold) for fold in range(len(folds.folds))])
-        for name, one in baselines(data.spec, data.market.close.dtype).items()
-    }
-    named[UNTRAINED] = tested.paths(
-        [ran(policy_strategy(trained[fold, seeds[0]].untrained, lookback), fold) for fold in range(len(folds.folds))]
-    )
-    return Crossed(agent, named)
 
 
 def training_rows_of(config: LearningConfig, data: Data, folds: Sequence[Fold]) -> list[Rows]:

@@ -10,8 +10,8 @@ from typing import Any
 
 import cappuccino
 from cappuccino.config.roots import ValidateConfig
-from cappuccino.evaluation.baselines import EQUAL_REBALANCED
-from cappuccino.evaluation.metrics import METRICS, measure
+from cappuccino.evaluation.definitions import METRICS
+from cappuccino.evaluation.metrics import measure
 from cappuccino.evaluation.splits import iso
 from cappuccino.training.run import config_hash
 from cappuccino.validation.crossed import Crossed
@@ -37,7 +37,7 @@ def numbers_of(
     crossed: Crossed, trained: Mapping[tuple[int, int], Trained], verdict: Verdict, said: str, config: ValidateConfig
 ) -> dict[str, Any]:
     """growth: log growth per bar, the mean over paths and seeds. metrics: of the agent by seed and path, of the others by path."""
-    equal = crossed.baselines[EQUAL_REBALANCED]
+    benchmarks = crossed.benchmarks()
     first = crossed.agent[0][0]
     return {
         "said": said,
@@ -49,9 +49,9 @@ def numbers_of(
         "bars": {"first": iso(first.timestamps[0]), "last": iso(first.timestamps[-1]), "number": len(first)},
         "units": {name: metric.unit for name, metric in METRICS.items()},
         "metrics": {
-            "agent": [[measure(path, other) for path, other in zip(paths, equal, strict=True)] for paths in crossed.agent],
+            "agent": [[measure(path, other) for path, other in zip(paths, benchmarks, strict=True)] for paths in crossed.agent],
             **{
-                name: [measure(path, other) for path, other in zip(paths, equal, strict=True)]
+                name: [measure(path, other) for path, other in zip(paths, benchmarks, strict=True)]
                 for name, paths in crossed.baselines.items()
             },
         },

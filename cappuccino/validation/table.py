@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cappuccino.evaluation.backtest import Path
-from cappuccino.evaluation.baselines import EQUAL_REBALANCED
-from cappuccino.evaluation.metrics import METRICS, measure
+from cappuccino.evaluation.definitions import METRICS
+from cappuccino.evaluation.metrics import Benchmarks, measure
 from cappuccino.evaluation.report import shown, shown_unit
 from cappuccino.validation.crossed import Crossed
 
@@ -17,23 +17,23 @@ SHOWN = ("total_return", "mean_log_growth", "sharpe", "max_drawdown", "turnover"
 
 def print_figures(crossed: Crossed, console: Console) -> None:
     """The main figures of the agent and the baselines: the median over paths, of the agent lowest and highest too."""
-    benchmark = crossed.baselines[EQUAL_REBALANCED]
+    benchmarks = crossed.benchmarks()
     table = Table(title="out of sample, after costs, median over paths", title_justify="left")
     table.add_column("", no_wrap=True)
     for figure in SHOWN:
         unit = shown_unit(METRICS[figure].unit)
         table.add_column(figure.replace("_", " ") + (f", {unit}" if unit and unit != "%" else ""), justify="right")
-    agent = _measured([(path, other) for paths in crossed.agent for path, other in zip(paths, benchmark, strict=True)])
+    agent = _measured([(path, other) for paths in crossed.agent for path, other in zip(paths, benchmarks, strict=True)])
     table.add_row("agent", *(_cell(agent, figure, 0.5) for figure in SHOWN), style="bold")
     table.add_row("  lowest", *(_cell(agent, figure, 0) for figure in SHOWN))
     table.add_row("  highest", *(_cell(agent, figure, 1) for figure in SHOWN))
     for name, paths in crossed.baselines.items():
-        measured = _measured(list(zip(paths, benchmark, strict=True)))
+        measured = _measured(list(zip(paths, benchmarks, strict=True)))
         table.add_row(name, *(_cell(measured, figure, 0.5) for figure in SHOWN))
     console.print(table)
 
 
-def _measured(pairs: list[tuple[Path, Path]]) -> list[dict[str, float | None]]:
+def _measured(pairs: list[tuple[Path, Benchmarks]]) -> list[dict[str, float | None]]:
     return [measure(path, other) for path, other in pairs]
 
 

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import math
 
+import empyrical
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_markets import made_path
+from made_markets import LOOKBACK, made_market, made_params, made_path
 
-from cappuccino.evaluation.metrics import METRICS, bars_a_year, hedged, lower_bound, max_drawdown, measure, monthly_returns
+from cappuccino.evaluation.backtest import backtest_span, span_rows, table_strategy
+from cappuccino.evaluation.metrics import (
+    METRICS,
+    Benchmarks,
+    bars_a_year,
+    hedged,
+    lower_bound,
+    max_drawdown,
+    measure,
+    monthly_returns,
+    return_figures,
+)
+from cappuccino.evaluation.splits import Span
 
 EVERYTHING = set(METRICS)
+INTERVAL = {"sharpe_low", "sharpe_high"}
+RELATIVE = {f"{name}{suffix}" for name in ("information_ratio", "alpha", "beta") for suffix in ("", "_held")}
 
 
 def test_bars_a_year_are_those_of_365_days():
@@ -44,6 +60,9 @@ def test_figures_worked_by_hand():
         "max_drawdown": 0.5,
         "max_drawdown_bars": 2,
         "cvar_95": -0.5,
+        "omega": 0.3 / 0.5,
+        "tail_ratio": (0.1 + 0.9 * 0.1) / (0.5 - 0.1 * 0.6),
+        "break_even_fee": (math.log(0.66) + 0.03) / 1.0,
         "hit_rate": 2 / 3,
         "exposure": 0.7,
         "turnover": (0.5 + 0.5) * year / 3,
@@ -54,7 +73,7 @@ def test_figures_worked_by_hand():
     }
     for name, value in expected.items():
         assert got[name] == pytest.approx(value, rel=1e-12), name
-    assert {name for name, value in got.items() if value is None} == {"information_ratio", "alpha", "beta"}
+    assert {name for name, value in got.items() if value is None} == {*RELATIVE, *INTERVAL}
 
 
 @pytest.mark.parametrize(
@@ -86,7 +105,7 @@ def test_figures_equal_plain_loops(moves, bar_seconds, seed):
         for move in series:
             equity.append(equity[-1] * (1 + move))
         paths.append(made_path(equity, bar_seconds=bar_seconds))
-    got = measure(*paths)
+    got = measure(paths[0], Benchmarks(paths[1], paths[0]))
 
     n, year = len(moves), 365 * 86_400 / bar_seconds
     mean, base = sum(moves) / n, sum(other) / n
@@ -114,15 +133,112 @@ def test_figures_equal_plain_loops(moves, bar_seconds, seed):
         assert got[name] == pytest.approx(value, rel=1e-6, abs=1e-9), name
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(40, 3000), st.sampled_from([3600, 86_400]), st.sampled_from(["normal", "fat"]))
+@settings(max_examples=40)
+def test_figures_equal_those_of_empyrical(seed, bars, bar_seconds, shape):
+    """Where the definitions agree. Its alpha compounds that of a bar over the year, its information ratio is that of a bar."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.standard_t(3, (3, bars)) if shape == "fat" else rng.standard_normal((3, bars))
+    moves = np.clip(0.001 + 0.01 * drawn, -0.5, 0.5)
+    moves[1:] += 0.5 * moves[0]
+    path, equal, held = (made_path(np.cumprod([50.0, *(1 + one)]), bar_seconds=bar_seconds) for one in moves)
+    got = measure(path, Benchmarks(equal, held))
+    year = 365 * 86_400 // bar_seconds
+    returns, others = pd.Series(path.returns), {"": pd.Series(equal.returns), "_held": pd.Series(held.returns)}
+    expected = {
+        "total_return": empyrical.cum_returns_final(returns),
+        "cagr": empyrical.cagr(returns, annualization=year),
+        "volatility": empyrical.annual_volatility(returns, annualization=year),
+        "sharpe": empyrical.sharpe_ratio(returns, annualization=year),
+        "sortino": empyrical.sortino_ratio(returns, annualization=year),
+        "calmar": empyrical.calmar_ratio(returns, annualization=year),
+        "max_drawdown": -empyrical.max_drawdown(returns),
+        "cvar_95": empyrical.conditional_value_at_risk(returns, 0.05),
+        "omega": empyrical.omega_ratio(returns),
+        "tail_ratio": empyrical.tail_ratio(returns),
+    }
+    for suffix, other in others.items():
+        expected[f"beta{suffix}"] = empyrical.beta(returns, other)
+        expected[f"information_ratio{suffix}"] = empyrical.excess_sharpe(returns, other) * math.sqrt(year)
+        expected[f"alpha{suffix}"] = empyrical.alpha(returns, other, annualization=1) * year
+    for name, value in expected.items():
+        assert got[name] == pytest.approx(value, rel=1e-9, abs=1e-9), name
+
+
+def slow_lo(returns: list[float], periods: float) -> float:
+    """Lo 2002 in a plain loop over the lags that are used."""
+    count, mean = len(returns), sum(returns) / len(returns)
+    square = sum((one - mean) ** 2 for one in returns)
+    lags = math.floor(4 * (count / 100) ** (2 / 9))
+    total = periods
+    for k in range(1, lags + 1):
+        if k < periods and k < count:
+            product = sum((returns[t] - mean) * (returns[t - k] - mean) for t in range(k, count))
+            total += 2 * (periods - k) * (1 - k / (min(lags, count - 1, math.ceil(periods) - 1) + 1)) * product / square
+    return mean / math.sqrt(square / (count - 1)) * periods / math.sqrt(total)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(3, 400), st.sampled_from([2.0, 12.0, 52.14, 365.0, 8760.0]))
+def test_lo_corrected_sharpe_is_its_definition(seed, bars, periods):
+    returns = (0.01 * np.random.default_rng(seed).standard_normal(bars) + 0.001).cumsum() / 10
+    assert return_figures(returns, periods)["sharpe_lo"] == pytest.approx(slow_lo(returns.tolist(), periods), rel=1e-9)
+
+
+@pytest.mark.parametrize("phi", [-0.3, 0.0, 0.2])
+def test_lo_correction_takes_off_what_autocorrelation_adds(phi):
+    """A year of an AR(1) process varies by (1 + phi) / (1 - phi) times what its bars one by one would make it."""
+    rng = np.random.default_rng(5)
+    noise = rng.standard_normal(100_000)
+    returns = np.empty_like(noise)
+    returns[0] = noise[0]
+    for t in range(1, len(noise)):
+        returns[t] = phi * returns[t - 1] + noise[t]
+    figures = return_figures(0.01 * returns + 0.001, 365.0)
+    assert figures["sharpe_lo"] / figures["sharpe"] == pytest.approx(math.sqrt((1 - phi) / (1 + phi)), rel=0.03)
+
+
+@pytest.mark.parametrize("fee", [0.0, 0.0005, 0.004])
+def test_at_its_break_even_fee_a_path_ends_near_where_it_began(fee):
+    """The trades of a table of weights do not depend on the fee. What is left is of second order, and all costs weigh the same."""
+    market, spec = made_market((900,), seed=12)
+    span = Span("all", 0, 900)
+    rows = span_rows(spec, span, LOOKBACK)
+    seen = np.asarray(market.close)[rows + 1] > np.asarray(market.close)[rows] * 1.01
+    targets = np.where(seen, 0.3, 0.1 / 3).astype(np.float32)
+
+    def run(fee: float):
+        return backtest_span(table_strategy(targets), market, spec, span, LOOKBACK, made_params(fee=fee, min_notional=0.01))
+
+    path = run(fee)
+    even = measure(path, None)["break_even_fee"]
+    assert even > 0.002
+    left, gross = math.log(run(even).equity[-1] / 10_000), math.log(run(0.0).equity[-1] / 10_000)
+    assert abs(left) < 0.03 * gross
+    assert measure(run(even), None)["break_even_fee"] == pytest.approx(even, rel=0.03)
+
+
 def test_every_figure_is_a_finite_number_or_none():
     flat, one, none = made_path([100, 100, 100]), made_path([100, 150]), made_path([100])
     for path in (flat, one, none):
-        figures = measure(path, path)
+        figures = measure(path, Benchmarks(path, path))
         assert set(figures) == EVERYTHING
         assert all(value is None or math.isfinite(value) for value in figures.values())
-    undefined = {"sharpe", "sortino", "calmar", "hit_rate", "skew", "kurtosis", "information_ratio", "alpha", "beta"}
-    assert {name for name, value in measure(flat, flat).items() if value is None} == undefined
-    assert {name for name, value in measure(none, none).items() if value is not None} == {"refused_orders"}
+    undefined = {
+        "sharpe",
+        "sharpe_lo",
+        "sortino",
+        "calmar",
+        "omega",
+        "tail_ratio",
+        "hit_rate",
+        "skew",
+        "kurtosis",
+        "break_even_fee",
+    }
+    figures = measure(flat, Benchmarks(flat, flat))
+    assert {name for name, value in figures.items() if value is None} == {*undefined, *RELATIVE, *INTERVAL}
+    figures = measure(none, Benchmarks(none, none))
+    assert {name for name, value in figures.items() if value is not None} == {"refused_orders"}
     assert measure(one, None)["volatility"] is None
     assert measure(made_path([1, 1e5], bar_seconds=300), None)["cagr"] is None
 
@@ -133,8 +249,10 @@ def test_constant_growth_has_no_sharpe_ratio():
 
 
 def test_benchmark_over_other_rows_is_refused():
-    with pytest.raises(ValueError, match="different rows"):
-        measure(made_path([1, 2, 3]), made_path([1, 2]))
+    path, other = made_path([1, 2, 3]), made_path([1, 2])
+    for benchmarks in (Benchmarks(path, other), Benchmarks(other, path)):
+        with pytest.raises(ValueError, match="different rows"):
+            measure(path, benchmarks)
 
 
 @given(st.integers(2, 4000), st.sampled_from([3600, 86_400]), st.integers(0, 2**32 - 1))

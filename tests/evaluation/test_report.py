@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from made_markets import LOOKBACK, made_market, made_params, made_path, made_policy
 
 from cappuccino.bars import Origin
-from cappuccino.evaluation.baselines import CASH, EQUAL_HELD, EQUAL_REBALANCED
+from cappuccino.evaluation.baselines import CASH, EQUAL_HELD, EQUAL_REBALANCED, INVERSE_VOLATILITY, MOMENTUM, RANDOM
 from cappuccino.evaluation.comparison import AGENT, ORACLE, UNTRAINED, Evaluation, evaluate_run, lead, verdict
 from cappuccino.evaluation.figures import POINTS, figures, thin
 from cappuccino.evaluation.metrics import METRICS, measure, monthly_returns
@@ -30,7 +30,7 @@ def evaluation() -> Evaluation:
     market, spec = made_market((900, 400), seed=1)
     oracle = oracle_strategy(np.zeros(market.close.shape), 0.02, made_params(), 8.0, dtype=market.close.dtype)
     span = Span("test", 100, 1300)
-    return evaluate_run(made_policy(), made_policy(seed=1), market, spec, span, made_params(), LOOKBACK, oracle=oracle)
+    return evaluate_run(made_policy(), made_policy(seed=1), market, spec, span, made_params(), LOOKBACK, seed=3, oracle=oracle)
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +39,23 @@ def page(evaluation) -> str:
 
 
 def test_every_strategy_runs_over_the_same_bars(evaluation):
-    assert list(evaluation.paths) == [AGENT, CASH, "BTC held", EQUAL_HELD, EQUAL_REBALANCED, UNTRAINED, ORACLE]
+    assert list(evaluation.paths) == [
+        *(AGENT, CASH, "BTC held", EQUAL_HELD, EQUAL_REBALANCED, MOMENTUM, INVERSE_VOLATILITY, RANDOM, UNTRAINED, ORACLE)
+    ]
     assert list(evaluation.metrics) == list(evaluation.paths)
     for path in evaluation.paths.values():
         np.testing.assert_array_equal(path.timestamps, evaluation.agent.timestamps)
     assert evaluation.metrics[EQUAL_REBALANCED]["beta"] == pytest.approx(1)
+    assert evaluation.metrics["BTC held"]["beta_held"] == pytest.approx(1)
+    assert evaluation.metrics["BTC held"]["beta"] != pytest.approx(1, abs=0.01)
     assert ORACLE not in evaluation.baseline_names
+
+
+def test_sharpe_ratios_lie_inside_their_intervals(evaluation):
+    """Cash has none, nor has the oracle, which stays out of a market without a drift."""
+    for name, figures_of in evaluation.metrics.items():
+        low, ratio, high = (figures_of[key] for key in ("sharpe_low", "sharpe", "sharpe_high"))
+        assert low is ratio is high is None if name in (CASH, ORACLE) else low < ratio < high
 
 
 def test_page_loads_nothing_from_anywhere(page):
