@@ -45,7 +45,7 @@ def test_every_command_composes_to_its_own_class(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "choice", [f"{path.parent.name}={path.stem}" for path in FILES if path.parent.name not in ("conf", "broker", "validation")]
+    "choice", [f"{path.parent.name}={path.stem}" for path in FILES if path.parent.name not in ("conf", "broker", "validation", "verdict")]
 )
 def test_every_choice_of_every_group_composes(choice: str) -> None:
     path = ["data.path=x"] if choice in ("data=files", "data=alpaca") else []
@@ -108,9 +108,9 @@ def test_classes_hold_no_values() -> None:
     def has_default(field: dataclasses.Field[Any]) -> bool:
         return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 
-    from cappuccino.config import costs, data, trading, training, validation
+    from cappuccino.config import costs, data, trading, training, validation, verdict
 
-    modules = (costs, data, trading, training, validation)
+    modules = (costs, data, trading, training, validation, verdict)
     classes = [value for module in modules for value in vars(module).values() if dataclasses.is_dataclass(value)]
     assert len(classes) >= 14
     assert [field.name for cls in (*classes, *ROOTS.values()) for field in dataclasses.fields(cls) if has_default(field)] == []
