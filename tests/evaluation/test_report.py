@@ -76,6 +76,7 @@ def test_page_shows_the_verdict_first_and_every_figure(page, evaluation):
     for name, metric in METRICS.items():
         for figures_of in evaluation.metrics.values():
             assert f">{shown(figures_of[name], metric.unit)}<" in page
+    assert page.index(">Against equal weight rebalanced<") < page.index(">Against BTC held<")
     for text in ("abc123", "0.1.0", "A note.", "synthetic, made, quoted in USD", "taker fee 25 bps", "in 2 episodes"):
         assert text in page
 
@@ -86,6 +87,7 @@ def test_summary_has_the_numbers_of_the_page(evaluation, tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["metrics"] == evaluation.metrics
     assert summary["verdict"] == verdict(evaluation)
+    assert summary["benchmarks"] == {"equal_weight": EQUAL_REBALANCED, "held": "BTC held"}
     assert summary["costs"]["taker_fee"] == pytest.approx(0.0025)
     assert summary["span"]["steps"] == len(evaluation.agent)
     months = [value for year in summary["monthly_returns"].values() for value in year.values()]
@@ -161,6 +163,7 @@ def test_lead_is_the_t_statistic_of_the_difference_in_log_growth():
         (1234.5, "share", "1.23e+03x"),
         (-0.00012, "log a bar", "\N{MINUS SIGN}1.200"),
         (1234, "bars", "1,234"),
+        (0.00255, "share of notional", "25.5"),
     ],
 )
 def test_figures_are_printed_with_their_unit(value, unit, text):
