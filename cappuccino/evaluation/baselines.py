@@ -124,10 +124,10 @@ def inverse_volatility_shares(close: Float[np.ndarray, "T A"], spec: MarketSpec)
     """
     growth = np.diff(np.log(close), axis=0, prepend=np.nan)
     growth[np.diff(spec.segment, prepend=-1) != 0] = np.nan
-    frame = pd.DataFrame(growth)
-    deviation = frame.rolling(look_back(spec)).std().to_numpy()
+    bars = look_back(spec)
+    deviation = np.asarray(pd.DataFrame(growth).rolling(bars).std())
     # Of what has stood still the moving deviation may be a rounding above zero, and its share then everything.
-    varies = (deviation > 0) & ((frame != 0).rolling(look_back(spec)).sum().to_numpy() > 0)
+    varies = (deviation > 0) & (np.asarray(pd.DataFrame(growth != 0).rolling(bars).sum()) > 0)
     inverse = np.where(varies, 1 / np.where(varies, deviation, 1), 0)
     total = inverse.sum(axis=1, keepdims=True)
     return _or_equal(inverse / np.where(total > 0, total, 1), np.where(total > 0, deviation, np.nan))
