@@ -120,13 +120,15 @@ def momentum_shares(close: Float[np.ndarray, "T A"], spec: MarketSpec) -> Float[
 def inverse_volatility_shares(close: Float[np.ndarray, "T A"], spec: MarketSpec) -> Float[np.ndarray, "T A"]:
     """Shares in proportion to one over the standard deviation of log returns over `look_back` bars up to the row's close.
 
-    An asset whose price did not move in them has no share; where none did, and before the look-back is full, shares are equal.
+    An asset whose return did not vary in them has no share; where none did, and before the look-back is full, shares are equal.
     """
     growth = np.diff(np.log(close), axis=0, prepend=np.nan)
     growth[np.diff(spec.segment, prepend=-1) != 0] = np.nan
-    deviation = pd.DataFrame(growth).rolling(look_back(spec)).std().to_numpy()
-    moved = deviation > 0
-    inverse = np.where(moved, 1 / np.where(moved, deviation, 1), 0)
+    bars = look_back(spec)
+    deviation = np.asarray(pd.DataFrame(growth).rolling(bars).std())
+    # Of what has stood still the moving deviation may be a rounding above zero, and its share then everything.
+    varies = (deviation > 0) & (np.asarray(pd.DataFrame(growth != 0).rolling(bars).sum()) > 0)
+    inverse = np.where(varies, 1 / np.where(varies, deviation, 1), 0)
     total = inverse.sum(axis=1, keepdims=True)
     return _or_equal(inverse / np.where(total > 0, total, 1), np.where(total > 0, deviation, np.nan))
 

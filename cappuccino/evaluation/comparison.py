@@ -66,7 +66,7 @@ def evaluate_run(
     params: EnvParams,
     lookback: int,
     *,
-    seed: int,
+    seed: int = 0,
     oracle: Strategy | None = None,
 ) -> Evaluation:
     """Run the policy, the baselines, the untrained network and the oracle, if there is one, over a span and measure them.
@@ -85,25 +85,24 @@ def evaluate_run(
         name: backtest_span(one, market, spec, span, lookback, params) for name, one in strategies.items()
     }
     benchmarks = Benchmarks(paths[EQUAL_REBALANCED], paths[held_name(spec.assets)])
-    metrics = {name: measure(path, benchmarks) for name, path in paths.items()}
-    for name, path in paths.items():
-        if metrics[name]["sharpe"] is not None and len(path) >= FEWEST:
-            metrics[name] |= sharpe_interval(path, rng=np.random.default_rng(seed))
     return Evaluation(
         paths=paths,
-        metrics=metrics,
+        metrics={name: figures_of(path, benchmarks, rng=np.random.default_rng(seed)) for name, path in paths.items()},
         span=span,
         origin=spec.origin,
         costs=_costs(params),
     )
 
 
-def sharpe_interval(path: Path, *, rng: np.random.Generator) -> dict[str, float | None]:
-    """The ends of the annualised Sharpe ratio's 95 % interval; None where it has no end. Raises as `bootstrap_interval`."""
+def figures_of(path: Path, benchmarks: Benchmarks | None, *, rng: np.random.Generator) -> dict[str, float | None]:
+    """`measure`, and the ends of the Sharpe ratio's 95 % interval; None for fewer than FEWEST bars and where it has no end."""
+    figures = measure(path, benchmarks)
+    if figures["sharpe"] is None or len(path) < FEWEST:
+        return figures
     found = bootstrap_interval(path.returns, sharpe_ratio, rng=rng)
     year = math.sqrt(bars_a_year(path.bar_seconds))
     ends = {"sharpe_low": found.low, "sharpe_high": found.high}
-    return {name: end * year if math.isfinite(end) else None for name, end in ends.items()}
+    return figures | {name: end * year if math.isfinite(end) else None for name, end in ends.items()}
 
 
 def _costs(params: EnvParams) -> dict[str, float]:

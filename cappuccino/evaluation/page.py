@@ -19,7 +19,7 @@ h2 { font-size: 19px; margin: 40px 0 10px; }
 .facts dd { margin: 0; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-numeric: tabular-nums; }
-th, td { padding: 5px 10px; text-align: right; border-bottom: 1px solid var(--line); }
+th, td { padding: 5px 8px; text-align: right; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; vertical-align: bottom; line-height: 1.25; border-bottom: 1.5px solid var(--ink); }
 td { white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
@@ -36,8 +36,11 @@ th:first-child, td:first-child { text-align: left; padding-left: 0; }
   @page { margin: 14mm; }
   main { max-width: none; padding: 0; }
   body { font-size: 11px; }
-  table { font-size: 9.5px; }
-  th, td { padding: 3px 5px; }
+  .caption { font-size: 9.5px; }
+  .facts { grid-template-columns: repeat(3, 1fr); }
+  table, .group { font-size: 8px; }
+  th, td { padding: 2px 3px; }
+  h2 { break-after: avoid; }
   .plot, table, .facts { break-inside: avoid; }
   .highlight, .verdict { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }

@@ -41,9 +41,8 @@ def shown(value: float | None, unit: str) -> str:
     if unit in ("share", "share a year"):
         return signed(f"{value:,.2%}" if abs(value) < 100 else f"{value:,.3g}x")
     formats = {"share a bar": ".3%", "bars": ",.0f", "orders": ",.0f", "a year": ",.1f", "pure": ",.2f"}
-    if unit in ("log a bar", "share of notional"):
-        return signed(f"{value * 1e4:,.3f}" if unit == "log a bar" else f"{value * 1e4:,.1f}")
-    return signed(format(value, formats[unit]))
+    formats |= {"log a bar": ",.3f", "share of notional": ",.1f"}
+    return signed(format(value * (1e4 if unit in ("log a bar", "share of notional") else 1), formats[unit]))
 
 
 def signed(text: str) -> str:
@@ -52,10 +51,10 @@ def signed(text: str) -> str:
 
 
 def shown_unit(unit: str) -> str:
-    """The unit as the report prints it."""
+    """The unit as the report prints it; none where the figure's name says it."""
     names = {"share": "%", "share a year": "% a year", "share a bar": "% a bar", "log a bar": LOG_UNIT, "a year": "x a year"}
-    names |= {"share of notional": "bps"}
-    return names.get(unit, "" if unit == "pure" else unit)
+    names |= {"share of notional": "bps", "pure": "", "orders": ""}
+    return names.get(unit, unit)
 
 
 def summary(evaluation: Evaluation, context: Context) -> dict[str, Any]:
@@ -83,7 +82,7 @@ def summary(evaluation: Evaluation, context: Context) -> dict[str, Any]:
         "costs": evaluation.costs,
         "units": {name: metric.unit for name, metric in METRICS.items()},
         "metrics": evaluation.metrics,
-        "benchmarks": {"": EQUAL_REBALANCED, "_held": held_name(path.assets)},
+        "benchmarks": {"equal_weight": EQUAL_REBALANCED, "held": held_name(path.assets)},
         "leads": {name: one._asdict() for name, one in leads(evaluation).items()},
         "monthly_returns": monthly_returns(path),
     }
@@ -163,13 +162,13 @@ def _metrics(evaluation: Evaluation) -> str:
     rows = []
     for group, keys in itertools.groupby(METRICS, lambda key: METRICS[key].group):
         title = f"against {held_name(evaluation.agent.assets)}" if group == AGAINST_HELD else group
-        rows.append([f"<span class='group'>{html.escape(title.capitalize())}</span>", *[""] * (1 + len(names))])
+        rows.append([f"<span class='group'>{html.escape(title[0].upper() + title[1:])}</span>", *[""] * len(names)])
         for key in keys:
             metric = METRICS[key]
-            label = f"<span title='{html.escape(metric.description, quote=True)}'>{_label(key)}</span>"
-            unit = f"<span class='unit'>{shown_unit(metric.unit)}</span>"
-            rows.append([label, unit, *(shown(evaluation.metrics[name][key], metric.unit) for name in names)])
-    body = table(["", "unit", *(html.escape(name) for name in names)], rows, highlight=2)
+            unit = f" <span class='unit'>{shown_unit(metric.unit)}</span>"
+            label = f"<span title='{html.escape(metric.description, quote=True)}'>{_label(key)}</span>{unit}"
+            rows.append([label, *(shown(evaluation.metrics[name][key], metric.unit) for name in names)])
+    body = table(["", *(html.escape(name) for name in names)], rows, highlight=1)
     caption = (
         "All strategies ran through the same environment, bars and costs, each from cash. One year is 365 days. Momentum holds the "
         "better half of the assets, inverse volatility all of them, both by the "
@@ -234,6 +233,7 @@ def _label(key: str) -> str:
         "cagr": "CAGR",
         "cvar_95": "CVaR 95 %",
         "max_drawdown_bars": "Length of max drawdown",
+        "break_even_fee": "Break-even fee",
         "sharpe_low": "Sharpe, 95 % from",
         "sharpe_high": "Sharpe, 95 % to",
         "sharpe_lo": "Sharpe, Lo",

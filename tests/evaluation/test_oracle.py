@@ -41,7 +41,7 @@ def test_fitted_oracle_beats_the_baselines_and_a_player_blind_to_costs(planted):
     oracle = backtest_span(fit.strategy, market, spec, TEST, LOOKBACK, params)
     best = np.argmax(drift, axis=1)
     chaser = np.eye(3, dtype=np.float32)[best][oracle.rows]
-    others = [*baselines(spec, np.float32).values(), table_strategy(chaser)]
+    others = [*baselines(market, spec).values(), table_strategy(chaser)]
     assert growth(oracle) > 5e-4
     for other in others:
         assert growth(oracle) > growth(backtest_span(other, market, spec, TEST, LOOKBACK, params)) + 1e-4

@@ -15,7 +15,7 @@ from made_markets import LOOKBACK, made_market, made_params, made_path, made_pol
 
 from cappuccino.bars import Origin
 from cappuccino.evaluation.baselines import CASH, EQUAL_HELD, EQUAL_REBALANCED, INVERSE_VOLATILITY, MOMENTUM, RANDOM
-from cappuccino.evaluation.comparison import AGENT, ORACLE, UNTRAINED, Evaluation, evaluate_run, lead, verdict
+from cappuccino.evaluation.comparison import AGENT, ORACLE, UNTRAINED, Evaluation, evaluate_run, figures_of, lead, verdict
 from cappuccino.evaluation.figures import POINTS, figures, thin
 from cappuccino.evaluation.metrics import METRICS, measure, monthly_returns
 from cappuccino.evaluation.oracle import oracle_strategy
@@ -53,9 +53,20 @@ def test_every_strategy_runs_over_the_same_bars(evaluation):
 
 def test_sharpe_ratios_lie_inside_their_intervals(evaluation):
     """Cash has none, nor has the oracle, which stays out of a market without a drift."""
-    for name, figures_of in evaluation.metrics.items():
-        low, ratio, high = (figures_of[key] for key in ("sharpe_low", "sharpe", "sharpe_high"))
+    for name, found in evaluation.metrics.items():
+        low, ratio, high = (found[key] for key in ("sharpe_low", "sharpe", "sharpe_high"))
         assert low is ratio is high is None if name in (CASH, ORACLE) else low < ratio < high
+
+
+def test_too_few_bars_and_too_few_moves_have_no_interval():
+    rng = np.random.default_rng(0)
+    equity = np.cumprod([1.0, *(1 + 0.01 * rng.standard_normal(100))])
+    once = np.where(np.arange(101) < 50, 1.0, 1.1)
+    for values, ends in ((equity, True), (equity[:21], True), (equity[:20], False), (once, False), (np.ones(101), False)):
+        found = figures_of(made_path(values), None, rng=rng)
+        assert (found["sharpe_low"] is not None, found["sharpe_high"] is not None) == (ends, ends)
+        if ends:
+            assert found["sharpe_low"] < found["sharpe"] < found["sharpe_high"]
 
 
 def test_page_loads_nothing_from_anywhere(page):
@@ -74,8 +85,9 @@ def test_page_shows_the_verdict_first_and_every_figure(page, evaluation):
     assert "a &lt;b&gt;run&lt;/b&gt;" in page
     assert "<b>run" not in page
     for name, metric in METRICS.items():
-        for figures_of in evaluation.metrics.values():
-            assert f">{shown(figures_of[name], metric.unit)}<" in page
+        for found in evaluation.metrics.values():
+            assert f">{shown(found[name], metric.unit)}<" in page
+    assert page.index(">Against equal weight rebalanced<") < page.index(">Against BTC held<")
     for text in ("abc123", "0.1.0", "A note.", "synthetic, made, quoted in USD", "taker fee 25 bps", "in 2 episodes"):
         assert text in page
 
@@ -86,6 +98,7 @@ def test_summary_has_the_numbers_of_the_page(evaluation, tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["metrics"] == evaluation.metrics
     assert summary["verdict"] == verdict(evaluation)
+    assert summary["benchmarks"] == {"equal_weight": EQUAL_REBALANCED, "held": "BTC held"}
     assert summary["costs"]["taker_fee"] == pytest.approx(0.0025)
     assert summary["span"]["steps"] == len(evaluation.agent)
     months = [value for year in summary["monthly_returns"].values() for value in year.values()]
@@ -161,6 +174,7 @@ def test_lead_is_the_t_statistic_of_the_difference_in_log_growth():
         (1234.5, "share", "1.23e+03x"),
         (-0.00012, "log a bar", "\N{MINUS SIGN}1.200"),
         (1234, "bars", "1,234"),
+        (0.00255, "share of notional", "25.5"),
     ],
 )
 def test_figures_are_printed_with_their_unit(value, unit, text):
