@@ -17,6 +17,9 @@ class Help(NamedTuple):
 ACTIONS: dict[str, tuple[str, ...]] = {"data": ("fetch", "inspect")}
 """Commands that take a second word."""
 
+FORMS: dict[str, tuple[str, ...]] = {"validate": ("causality",)}
+"""Commands that may take a second word, which has a configuration of its own."""
+
 PLAIN: dict[str, str] = {"bench": "[NAME ...] [--small] [--out FOLDER]"}
 """Commands without a configuration, and their arguments."""
 
@@ -85,6 +88,27 @@ COMMANDS: dict[str, Help] = {
         "manifest that says what it needs and where it comes from.",
         ("cappuccino export run=latest", "cappuccino export run=first out=artifacts/first"),
         (*_RUN_KEYS, ("out=FOLDER", "where to; runs/<name>/artifact otherwise")),
+    ),
+    "validate": Help(
+        "prove that an artifact does not look ahead, or score it on other bars",
+        "`causality` replaces the bars behind many cuts and shows which features and target weights moved before them, and\n"
+        "computes every feature from the bars of its declared warm-up alone; what looks ahead or takes longer is named\n"
+        "(exit code 2). Without that word it trades an artifact over other bars, beside the baselines, and writes page and\n"
+        "numbers, saying which of the bars it was trained or selected on. Both write to runs/validations/<checksum>/.",
+        (
+            "cappuccino validate causality artifact=runs/first/artifact",
+            "cappuccino validate causality artifact=runs/first/artifact data=files data.path=bars/other cuts=100",
+            "cappuccino validate artifact=runs/first/artifact data=files data.path=bars/other",
+            "cappuccino validate artifact=runs/first/artifact span=test costs=free",
+        ),
+        (
+            ("artifact=FOLDER", "what to look at"),
+            ("data=...", "the bars; those of its training otherwise"),
+            ("cuts=20 rows=100", "of `causality`: cuts of the future, rows of the warm-up"),
+            ("span=all|train|valid|test", "of a score: which part of the bars"),
+            ("costs=...", "of a score: others than those it was trained with"),
+            ("out=FOLDER", "where page and numbers go"),
+        ),
     ),
     "exchange": Help(
         "serve bars as an exchange that speaks Alpaca's API",
@@ -166,6 +190,7 @@ def command_help(command: str) -> str:
     """Help of one command."""
     entry = COMMANDS[command]
     word = f" {'|'.join(ACTIONS[command])}" if command in ACTIONS else ""
+    word = f" [{'|'.join(FORMS[command])}]" if command in FORMS else word
     width = max(len(key) for key, _ in entry.keys)
     return "\n".join(
         [

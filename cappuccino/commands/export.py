@@ -13,6 +13,7 @@ from rich.console import Console
 import cappuccino
 from cappuccino.artifact.export import export_artifact
 from cappuccino.artifact.manifest import BarOrigin, FeatureRange, NormaliserValues, TrainedCosts
+from cappuccino.artifact.seen import SPANS, spans_of
 from cappuccino.assemble import load_market, network_shape
 from cappuccino.config.roots import ExportConfig
 from cappuccino.errors import InputError
@@ -60,7 +61,7 @@ def run(config: ExportConfig) -> None:
         config_hash=config_hash(own),
         market_fingerprint=spec.fingerprint,
         training_range=FeatureRange(low=tuple(map(_floats, low)), high=tuple(map(_floats, high))),
-        validation={"update": best.update, **best.meta["validation"]},
+        validation={"update": best.update, **best.meta["validation"], SPANS: spans_of(spec.timestamps, data.spans)},
         origin=BarOrigin(spec.origin.source, spec.origin.venue, spec.origin.quote),
         code_version=cappuccino.__version__,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -57,7 +57,7 @@ class Evaluation:
 
 
 def evaluate_run(
-    policy: Policy,
+    policy: Policy | Strategy,
     untrained_policy: Policy,
     market: Market,
     spec: MarketSpec,
@@ -69,10 +69,11 @@ def evaluate_run(
 ) -> Evaluation:
     """Run the policy, the baselines, the untrained network and the oracle, if there is one, over a span and measure them.
 
-    Information ratio, alpha and beta are against equal weight rebalanced. Raises InputError for a span too short to decide.
+    policy: where JAX does not run it, the strategy that stands for it. Information ratio, alpha and beta are against equal weight
+    rebalanced. Raises InputError for a span too short to decide.
     """
     strategies: dict[str, Strategy] = {
-        AGENT: policy_strategy(policy, lookback),
+        AGENT: policy if isinstance(policy, Strategy) else policy_strategy(policy, lookback),
         **baselines(spec, market.close.dtype),
         UNTRAINED: policy_strategy(untrained_policy, lookback),
     }
