@@ -28,7 +28,7 @@ class Seen(NamedTuple):
     last: int
 
     def __str__(self) -> str:
-        return f"{self.use} on ({utc(self.first)} to {utc(self.last)})"
+        return f"{self.use} on ({utc(self.first)[:10]} to {utc(self.last)[:10]})"
 
 
 def spans_of(timestamps: Int[np.ndarray, "T"], spans: Iterable[tuple[str, int, int]]) -> dict[str, list[str]]:

@@ -113,10 +113,10 @@ def _sample(manifest: Manifest, data: DataConfig, spec: MarketSpec, span: Span) 
     count = sum(steps for _, steps in among)
     if count == 0:
         return Sample(f"out-of-sample{part}", ())
-    which = " and ".join(f"{steps:,} those that it was {one}" for one, steps in among if steps)
+    which = " and ".join(f"{steps:,} were {one}" for one, steps in among if steps)
     note = (
-        f"IN-SAMPLE: of these {len(marked):,} bars {which}. Figures over bars that it has learnt or been chosen from say nothing "
-        "about others."
+        f"IN-SAMPLE: of these {len(marked):,} bars, {which}. Figures over bars that a policy has learnt or been chosen from say "
+        "nothing about others."
     )
     return Sample(f"{'in-sample' if count == len(marked) else 'partly in-sample'}{part}", (note,))
 
@@ -124,10 +124,10 @@ def _sample(manifest: Manifest, data: DataConfig, spec: MarketSpec, span: Span) 
 def _training_notes(manifest: Manifest) -> list[str]:
     """What it was trained on, and its figures at the time."""
     origin, seen = manifest.origin, seen_spans(manifest) or ()
-    when = ", ".join(map(str, seen)) or "trained"
+    when = " and ".join(map(str, seen)) or "trained"
     notes = [
-        f"The artifact was {when}, bars of {', '.join(manifest.assets)} from {origin.venue} ({origin.source}, quoted in "
-        f"{origin.quote}); exported {manifest.created}."
+        f"The artifact was {when} bars of {', '.join(manifest.assets)} from {origin.venue} ({origin.source}, quoted in "
+        f"{origin.quote}). It was exported at {manifest.created}."
     ]
     figures = [
         f"{name.replace('_', ' ')} {shown(value, METRICS[name].unit) if name in METRICS else format(value, '.4g')}"

@@ -14,8 +14,6 @@ from cappuccino.config.roots import ValidateCausalityConfig
 from cappuccino.errors import InputError
 from cappuccino.sources import artifact_bars, validation_folder
 
-UNMOVED = "none"
-
 
 def run(config: ValidateCausalityConfig) -> None:
     """Print what was found of each feature and of the policy, and write `causality.json`. Raises InputError naming what leaks."""
@@ -40,35 +38,22 @@ def run(config: ValidateCausalityConfig) -> None:
 
 def table(found: Causality) -> Table:
     """One line for each feature and one for the policy."""
-    shown = Table(title="what moved, and what the bars of the warm-up alone give", title_justify="left")
+    shown = Table(title="standard deviations of a feature, shares of equity of the policy", title_justify="left")
     shown.add_column("", no_wrap=True)
-    for heading in ("other futures that moved it", "by up to", "bars ahead", "warm-up", "error there", "needs"):
+    for heading in ("looks ahead", "moved by", "warm-up", "error there", "needs"):
         shown.add_column(heading, justify="right")
     for one in found.features:
-        wrong = bool(one.moves) or one.is_short
         # What an indicator that reads ahead is short of is not known.
-        needs = "" if not one.is_short else "more than these bars" if one.needed is None else f"{one.needed:,}"
-        shown.add_row(
-            one.feature,
-            *_moved(one.moves, " sd"),
-            f"{one.warmup:,}",
-            f"{one.error:.1g} sd",
-            needs,
-            style="bold red" if wrong else None,
-        )
-    shown.add_row(
-        f"{POLICY}, look-back {found.lookback}",
-        *_moved(found.policy, ""),
-        f"{found.warmup[1]:,}",
-        f"{found.target_error:.1g}",
-        "",
-        style="bold red" if found.policy else None,
-    )
+        needs = "" if not one.is_short else "more than there are" if one.needed is None else f"{one.needed:,}"
+        cells = (f"{one.warmup:,}", f"{one.error:.1g}", needs)
+        shown.add_row(one.feature, *_moved(one.moves), *cells, style="bold red" if one.moves or one.is_short else None)
+    cells = (f"{found.warmup[1]:,}", f"{found.target_error:.1g}", "")
+    shown.add_row(POLICY, *_moved(found.policy), *cells, style="bold red" if found.policy else None)
     return shown
 
 
-def _moved(moves: tuple[Move, ...], unit: str) -> tuple[str, str, str]:
+def _moved(moves: tuple[Move, ...]) -> tuple[str, str]:
     if not moves:
-        return UNMOVED, "", ""
-    size = max(move.size for move in moves)
-    return ", ".join(dict.fromkeys(move.future for move in moves)), f"{size:.2g}{unit}", f"{reach_of(moves):,} or more"
+        return "no", ""
+    reach = reach_of(moves)
+    return f"{reach:,} bar{'s' if reach > 1 else ''} or more", f"{max(move.size for move in moves):.2g}"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
+import shutil
 from typing import Any
 
 import numpy as np
 import pytest
 from flax import nnx
 
+from cappuccino.artifact.manifest import read_manifest, write_manifest
 from cappuccino.assemble import load_market, training_of
 from cappuccino.cli import main
 from cappuccino.config import compose
@@ -22,6 +25,7 @@ SMALL = (
     "data.train_end=null",
     "data.valid_end=null",
     "data.bars=1000",
+    "features.names=[relative_volume_168,volatility_24_168]",
     "network=mlp",
     "network.lookback=3",
     "network.hidden=[8]",
@@ -29,7 +33,7 @@ SMALL = (
     "agent.band=0.05",
     "costs=alpaca",
 )
-METRICS_OF_ACCOUNTS = ("total_return", "mean_log_growth", "sharpe", "turnover", "exposure", "max_drawdown", "fees_paid")
+METRICS_OF_ACCOUNTS = ("total_return", "mean_log_growth", "turnover", "exposure", "max_drawdown", "fees_paid")
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +83,8 @@ def test_bars_that_it_was_trained_or_selected_on_are_called_so(run, tmp_path):
     split = {span.name: span for span in _spans(run)}
     steps = ours["span"]["steps"]
     train_steps = steps - (split["test"].stop - split["valid"].start)
-    assert first.startswith(f"IN-SAMPLE: of these {steps:,} bars {train_steps:,} those that it was trained on (2020-01-01 ")
-    assert f"and {split['valid'].stop - split['valid'].start:,} those that it was selected on (" in first
+    assert first.startswith(f"IN-SAMPLE: of these {steps:,} bars, {train_steps:,} were trained on (2020-01-01 to ")
+    assert f" and {split['valid'].stop - split['valid'].start:,} were selected on (20" in first
     assert "from planted (synthetic, quoted in USD)" in trained
     assert own == "Its own validation, by the manifest: score 0.0001, sharpe 1.25."
     assert ours["artifact"]["validation"]["spans"]["train"][0] == "2020-01-01 00:00:00Z"
@@ -88,19 +92,41 @@ def test_bars_that_it_was_trained_or_selected_on_are_called_so(run, tmp_path):
     assert "IN-SAMPLE: of these" in page.read_text()
 
 
-def test_bars_that_it_has_not_seen_are_called_so(run, tmp_path):
-    assert validated(run, tmp_path / "test", "span=test")["span"]["name"] == "out-of-sample test"
-    assert validated(run, tmp_path / "train", "span=train")["span"]["name"] == "in-sample train"
-    other = validated(run, tmp_path / "other", "data=synthetic", "data.kind=planted", "data.seed=6", "data.bars=400")
-    assert other["span"]["name"] == "out-of-sample"
-    assert not any("IN-SAMPLE" in note for note in other["notes"])
+def test_bars_that_it_has_not_seen_are_called_so_and_a_market_of_other_features_is_told(run, tmp_path):
+    own = validated(run, tmp_path / "own", "span=test")
+    assert own["span"]["name"] == "out-of-sample test"
+    assert own["notes"][0].startswith("The artifact was trained on (2020-01-01 to ")
+    ours = validated(run, tmp_path / "other", "span=test", "data=synthetic", "data.seed=6", "data.bars=1000")
+    assert ours["span"]["name"] == "out-of-sample test"
+    (outside,) = [note for note in ours["notes"] if "at which a trader refuses to trade" in note]
+    assert "/volatility_24_168 (" in outside
 
 
-def test_a_market_of_other_features_is_told(run, tmp_path):
-    ours = validated(run, tmp_path, "data=synthetic", "data.kind=realistic", "data.seed=6", "data.bars=400")
-    outside = [note for note in ours["notes"] if "at which a trader refuses to trade" in note]
-    assert len(outside) == 1
-    assert "relative_volume_168" in outside[0]
+def rewritten(run: pathlib.Path, folder: pathlib.Path, **fields: Any) -> pathlib.Path:
+    """A copy of the run's artifact with another manifest."""
+    copy = pathlib.Path(shutil.copytree(run / "artifact", folder / "artifact"))
+    write_manifest(dataclasses.replace(read_manifest(copy / "manifest.json"), **fields), copy / "manifest.json")
+    return folder
+
+
+def test_a_manifest_that_does_not_say_what_was_seen_vouches_for_no_bar(run, tmp_path):
+    ours = validated(rewritten(run, tmp_path, validation={"score": 0.5}), tmp_path / "out", "span=test")
+    assert ours["span"]["name"] == "perhaps in-sample test"
+    assert ours["notes"][0].startswith("The manifest does not say which bars")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("causality",), "does not say which bars it was trained on; name some, like data=files"),
+        (("data=synthetic",), "the artifact's manifest holds no configuration of a training"),
+    ],
+)
+def test_a_manifest_without_a_configuration_is_refused(run, tmp_path, terminal, words, said):
+    artifact = rewritten(run, tmp_path, config={}) / "artifact"
+    assert main(["validate", *words, f"artifact={artifact}", f"runs_dir={tmp_path}"]) == 2
+    (line,) = terminal.readouterr().err.splitlines()
+    assert said in line
 
 
 def test_bars_without_one_of_its_assets_are_refused(run, tmp_path, terminal):

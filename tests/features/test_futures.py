@@ -11,11 +11,11 @@ from walks import random_walk
 from cappuccino.bars.table import FIELDS
 from cappuccino.features.futures import FUTURES
 
-ROWS = 300
+ROWS = 700
 
 
 @pytest.mark.parametrize("name", FUTURES)
-@given(seed=st.integers(0, 2**32 - 1), cut=st.integers(0, ROWS - 2), lengths=st.sampled_from([(), (120, 180)]))
+@given(seed=st.integers(0, 2**32 - 1), cut=st.integers(0, ROWS - 2), lengths=st.sampled_from([(), (300, 400)]))
 @settings(max_examples=20)
 def test_the_past_stays_and_what_comes_is_a_valid_table_of_the_same_clock(name, seed, cut, lengths):
     bars = random_walk(ROWS, seed=seed, assets=2, lengths=lengths)
