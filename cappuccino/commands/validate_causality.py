@@ -7,7 +7,8 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from cappuccino.artifact.causality import POLICY, Causality, Move, check_causality, reach_of
+from cappuccino.artifact.causality import check_causality
+from cappuccino.artifact.findings import POLICY, Causality, Move, reach_of
 from cappuccino.artifact.runtime import load_artifact
 from cappuccino.bars.clock import utc
 from cappuccino.config.roots import ValidateCausalityConfig
@@ -40,7 +41,7 @@ def table(found: Causality) -> Table:
     """One line for each feature and one for the policy."""
     shown = Table(title="standard deviations of a feature, shares of equity of the policy", title_justify="left")
     shown.add_column("", no_wrap=True)
-    for heading in ("looks ahead", "moved by", "warm-up", "error there", "needs"):
+    for heading in ("looks ahead, bars", "moved by", "warm-up", "error there", "needs"):
         shown.add_column(heading, justify="right")
     for one in found.features:
         # What an indicator that reads ahead is short of is not known.
@@ -55,5 +56,4 @@ def table(found: Causality) -> Table:
 def _moved(moves: tuple[Move, ...]) -> tuple[str, str]:
     if not moves:
         return "no", ""
-    reach = reach_of(moves)
-    return f"{reach:,} bar{'s' if reach > 1 else ''} or more", f"{max(move.size for move in moves):.2g}"
+    return f"{reach_of(moves):,} or more", f"{max(move.size for move in moves):.2g}"

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from artifact_scenarios import ASSETS, FEATURES, fields, policy_of
 
-from cappuccino.artifact.causality import ASKED, Causality, check_causality
+from cappuccino.artifact.causality import ASKED, check_causality
 from cappuccino.artifact.export import export_artifact
+from cappuccino.artifact.findings import Causality
 from cappuccino.artifact.manifest import FORMAT_VERSION, Manifest, NormaliserValues
 from cappuccino.bars.synthetic import synthetic_bars
 from cappuccino.bars.table import BarTable
@@ -157,7 +158,13 @@ def test_a_planted_short_warmup_is_named_with_its_error_and_what_it_needs(monkey
     assert 130 < hasty.needed < 300
     assert [problem.split()[0] for problem in found.problems()] == ["hasty"]
     assert f"declares a warm-up of 60 bars, at which it is {hasty.error:.2g} standard deviations from" in found.verdict()
-    assert f"it needs {hasty.needed}" in found.verdict()
+    assert f"what all bars give, and it needs {hasty.needed}" in found.verdict()
+
+
+def test_a_window_that_does_not_fit_into_the_declared_bars_is_named(monkeypatch):
+    plant(monkeypatch, "cramped", 20, INDICATORS["return_24"].compute)
+    (problem,) = checked("rsi_14", "cramped").problems()
+    assert problem == "cramped declares a warm-up of 20 bars, at which it has no value, and it needs 168"
 
 
 def test_a_policy_that_remembers_what_came_later_is_caught():
