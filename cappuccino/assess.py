@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 from rich.console import Console
 from rich.table import Table
 
@@ -63,11 +65,16 @@ def assess(
         config_hash=config_hash(config),
         notes=notes,
     )
-    write_report(evaluation, run.folder / page, context=context)
-    write_summary(evaluation, run.folder / numbers, context=context)
-    _print(evaluation, span, notes, console)
-    console.print(f"report      {run.folder / page}")
+    publish(evaluation, run.folder / page, run.folder / numbers, context, console)
     return evaluation
+
+
+def publish(evaluation: Evaluation, page: pathlib.Path, numbers: pathlib.Path, context: Context, console: Console) -> None:
+    """Print the main figures, the verdict and the notes, and write page and numbers."""
+    write_report(evaluation, page, context=context)
+    write_summary(evaluation, numbers, context=context)
+    _print(evaluation, context.notes, console)
+    console.print(f"report      {page}", soft_wrap=True)
 
 
 def assess_best(run: Run, training: Training, console: Console) -> None:
@@ -100,8 +107,8 @@ def _oracle(data: Data, source: DataConfig, config: TrainConfig, params: EnvPara
     return fit_oracle(drift, BAR_VOLATILITY, data.market, data.spec, train, config.network.lookback, params).strategy
 
 
-def _print(evaluation: Evaluation, span: Span, notes: tuple[str, ...], console: Console) -> None:
-    table = Table(title=f"{span.name} span, after costs", title_justify="left")
+def _print(evaluation: Evaluation, notes: tuple[str, ...], console: Console) -> None:
+    table = Table(title=f"{evaluation.span.name} span, after costs", title_justify="left")
     table.add_column("", no_wrap=True)
     for figure in SHOWN:
         unit = shown_unit(METRICS[figure].unit)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from cappuccino.errors import InputError, Refusal
-from cappuccino.help import ACTIONS, COMMANDS, PLAIN, command_help, overview
+from cappuccino.help import ACTIONS, COMMANDS, FORMS, PLAIN, command_help, overview
 
 INPUT_ERROR, REFUSED, INTERRUPTED = 2, 3, 130
 
@@ -64,9 +64,24 @@ def _run(words: list[str]) -> int:
         return 0
     if command in PLAIN:
         return importlib.import_module(f"cappuccino.commands.{command}").run(rest) or 0
-    rest = _with_action(command, rest)
-    _run_hydra(command, rest)
+    if command in FORMS:
+        _run_hydra(*_form(command, rest))
+    else:
+        _run_hydra(command, _with_action(command, rest))
     return 0
+
+
+def _form(command: str, words: list[str]) -> tuple[str, list[str]]:
+    """Which configuration, and module, the words ask for, and the words as Hydra reads them: `validate causality ...` is
+    `validate_causality ...`, `validate artifact=...` is `validate_artifact artifact=...`, and without either it is `validate`."""
+    given = [word for word in words if word in FORMS[command]]
+    if len(given) > 1:
+        raise InputError(f"say one of {'|'.join(FORMS[command])} at most, and once; got {' '.join(given)}")
+    if given:
+        return f"{command}_{given[0]}", [word for word in words if word != given[0]]
+    if any(word.startswith("artifact=") for word in words):
+        return f"{command}_artifact", words
+    return command, words
 
 
 def _with_action(command: str, words: list[str]) -> list[str]:
@@ -88,7 +103,7 @@ def _run_hydra(command: str, words: list[str]) -> None:
     from cappuccino.config.composition import conf_dir, explain, register
 
     parser = get_args_parser()
-    parser.prog = f"cappuccino {command}"
+    parser.prog = f"cappuccino {command.replace('_', ' ')}"
     parser.error = _reject  # argparse would print its usage and exit
     args = parser.parse_intermixed_args(words)
     register()

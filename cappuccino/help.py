@@ -17,6 +17,9 @@ class Help(NamedTuple):
 ACTIONS: dict[str, tuple[str, ...]] = {"data": ("fetch", "inspect")}
 """Commands that take a second word."""
 
+FORMS: dict[str, tuple[str, ...]] = {"validate": ("causality",)}
+"""Commands that may take a second word, which has a configuration of its own."""
+
 PLAIN: dict[str, str] = {"bench": "[NAME ...] [--small] [--out FOLDER]"}
 """Commands without a configuration, and their arguments."""
 
@@ -85,6 +88,37 @@ COMMANDS: dict[str, Help] = {
         "manifest that says what it needs and where it comes from.",
         ("cappuccino export run=latest", "cappuccino export run=first out=artifacts/first"),
         (*_RUN_KEYS, ("out=FOLDER", "where to; runs/<name>/artifact otherwise")),
+    ),
+    "validate": Help(
+        "cross-validate a configuration; or prove that an artifact does not look ahead, or score it on other bars",
+        "Trains a configuration on every fold of the bars with several seeds, side by side, runs each over the bars that it\n"
+        "has not seen, says by a rule fixed beforehand (verdict=) whether anything was found, and writes page and numbers to\n"
+        "runs/<name>/, with the champion: trained on all bars up to the cut, an artifact. Of an artifact that there is,\n"
+        "`causality` replaces the bars behind many cuts and shows which features and target weights moved before them, and\n"
+        "computes every feature from the bars of its declared warm-up alone; what looks ahead or takes longer is named\n"
+        "(exit code 2). Without that word the artifact is traded over other bars, beside the baselines, for a page and\n"
+        "numbers, saying which of the bars it was trained or selected on. Both write to runs/validations/<checksum>/.",
+        (
+            "cappuccino validate data=files data.path=bars/binance_1h",
+            "cappuccino validate experiment=planted validation=walk_forward seeds=5",
+            "cappuccino validate causality artifact=runs/first/artifact",
+            "cappuccino validate causality artifact=runs/first/artifact data=files data.path=bars/other cuts=100",
+            "cappuccino validate artifact=runs/first/artifact data=files data.path=bars/other",
+            "cappuccino validate artifact=runs/first/artifact span=test costs=free",
+        ),
+        (
+            ("validation=holdout|walk_forward|kfold_purged|cpcv", "how bars are split into folds"),
+            ("seeds=3", "trainings of every fold, and of the champion"),
+            ("verdict.deflated=0.95", "and verdict.confidence, draws: when something is found"),
+            ("cut=DATE", "bars from then on stay unseen; the start of the test span otherwise"),
+            ("agent=... network=... training.env_steps=...", "and all else that `train` takes"),
+            ("artifact=FOLDER", "an artifact to look at"),
+            ("data=...", "the bars; those of its training otherwise"),
+            ("cuts=20 rows=100", "of `causality`: cuts of the future, rows of the warm-up"),
+            ("span=all|train|valid|test", "of a score: which part of the bars"),
+            ("costs=...", "of a score: others than those it was trained with"),
+            ("out=FOLDER", "where page and numbers go"),
+        ),
     ),
     "exchange": Help(
         "serve bars as an exchange that speaks Alpaca's API",
@@ -166,6 +200,7 @@ def command_help(command: str) -> str:
     """Help of one command."""
     entry = COMMANDS[command]
     word = f" {'|'.join(ACTIONS[command])}" if command in ACTIONS else ""
+    word = f" [{'|'.join(FORMS[command])}]" if command in FORMS else word
     width = max(len(key) for key, _ in entry.keys)
     return "\n".join(
         [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import time
 from decimal import Decimal
@@ -10,8 +11,10 @@ import numpy as np
 from jaxtyping import Float
 from rich.console import Console
 
+from cappuccino.artifact.manifest import Manifest
 from cappuccino.bars import BarTable
 from cappuccino.broker.exchange.config import ExchangeConfig
+from cappuccino.config.composition import data_from
 from cappuccino.config.costs import CostsConfig
 from cappuccino.config.data import AlpacaData, DataConfig, FilesData, SyntheticData
 from cappuccino.errors import InputError
@@ -56,6 +59,36 @@ def load_bars(data: DataConfig) -> BarTable:
         venue=venue,
         quote=quote,
     )
+
+
+def artifact_data(manifest: Manifest, given: DataConfig | None) -> DataConfig:
+    """The `data` group given, or that of the artifact's training, with the artifact's assets in its order.
+
+    Raises InputError where the manifest has none either.
+    """
+    if given is None:
+        recorded = manifest.config.get("data")
+        if recorded is None:
+            raise InputError(
+                "the artifact does not say which bars it was trained on; name some, like data=files data.path=FOLDER"
+            )
+        given = data_from(recorded)
+    return dataclasses.replace(given, assets=list(manifest.assets))
+
+
+def artifact_bars(manifest: Manifest, given: DataConfig | None) -> BarTable:
+    """The bars of `artifact_data`. Raises InputError where they are not there, or not of the length that the artifact decides on."""
+    data = artifact_data(manifest, given)
+    if data.bar_seconds != manifest.bar_seconds:
+        raise InputError(
+            f"data.bar is {data.bar}, {data.bar_seconds} s; the artifact decides on bars of {manifest.bar_seconds} s, name that length"
+        )
+    return load_bars(data)
+
+
+def validation_folder(out: str | None, runs_dir: str, checksum: str) -> pathlib.Path:
+    """Where what is found of an artifact is written: `out`, or a folder named by its checksum."""
+    return pathlib.Path(out) if out else pathlib.Path(runs_dir) / "validations" / checksum[:12]
 
 
 def fetch_bars(data: AlpacaData, console: Console) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pathlib
+import sys
 
+import absl.logging
 import hypothesis
 import jax
 import pytest
@@ -35,3 +37,14 @@ def shared_data() -> pathlib.Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real bars: {SHARED_DATA} is not there")
     return SHARED_DATA
+
+
+@pytest.fixture
+def terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> pytest.CaptureFixture[str]:
+    """What a command prints that is run by `main` in this process.
+
+    Hydra closes all log handlers when it sets up its own, and Abseil's closes its stream with it unless that is the standard one:
+    here it would be pytest's.
+    """
+    monkeypatch.setattr(absl.logging.get_absl_handler().python_handler, "stream", sys.stderr)
+    return capsys

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from cappuccino.cli import main
+from cappuccino.config.roots import ROOTS
 from cappuccino.errors import InputError, Refusal
 from cappuccino.help import COMMANDS
 from cappuccino.sweep import multirun
@@ -91,13 +92,13 @@ def test_every_example_of_the_help_is_a_valid_command_line(
 ) -> None:
     monkeypatch.setattr(multirun, "_search", lambda *_: grid.append("search"))
     for command, entry in COMMANDS.items():
-        seen = body(command)
+        seen = [body(name) for name in {command, *ROOTS} if name == command or name.startswith(f"{command}_")]
         for example in entry.examples:
             program, given, *words = example.split()
             assert (program, given) == ("cappuccino", command)
             assert main([command, *words]) == 0, example
         multiruns = sum("-m" in example.split() for example in entry.examples)
-        assert len(seen) >= len(entry.examples) - multiruns
+        assert sum(map(len, seen)) >= len(entry.examples) - multiruns
         assert len(grid) >= multiruns
 
 
@@ -140,6 +141,16 @@ def test_a_misspelt_key_is_named_with_what_was_meant(capsys: pytest.CaptureFixtu
         (["data", "fetch", "inspect"], "fetch|inspect"),
         (["data", "data=files"], "fetch|inspect"),
         (["data", "fetch", "data=synthetic"], "only data=alpaca can be fetched"),
+        (["validate", "seeds=0"], "seeds is 0; it must be at least 1"),
+        (["validate", "validation.groups=3", "validation.test_groups=3"], "it must be below validation.groups"),
+        (["validate", "span=test"], "unknown key span"),
+        (["validate", "causality"], "artifact is not given"),
+        (["validate", "causality", "causality", "artifact=x"], "and once; got causality causality"),
+        (["validate", "causality", "artifact=x", "cuts=0"], "cuts is 0; it must be at least 1"),
+        (["validate", "causality", "artifact=x", "span=test"], "unknown key span"),
+        (["validate", "artifact=x", "cuts=3"], "unknown key cuts"),
+        (["validate", "artifact=x", "span=half"], "span is 'half'; it must be one of all, train, valid, test"),
+        (["validate", "artifact=x", "data.path=y"], "choose it too"),
         (["tarin"], "unknown command 'tarin'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -147,7 +158,7 @@ def test_a_misspelt_key_is_named_with_what_was_meant(capsys: pytest.CaptureFixtu
 def test_bad_input_is_one_line_and_exit_code_2(
     capsys: pytest.CaptureFixture[str], body: Callable[..., list[Any]], elsewhere: pathlib.Path, words: list[str], said: str
 ) -> None:
-    for command in COMMANDS:
+    for command in {*COMMANDS, *ROOTS}:
         body(command)
     assert said in fails_with(capsys, 2, *words)
     left = [path for path in elsewhere.rglob("*") if path.name != "runs"]
@@ -209,6 +220,22 @@ def test_flags_and_the_action_stand_in_any_order(elsewhere: pathlib.Path, body: 
     seen = body("data")
     assert main(["data", "--config-dir", "mine", "data.assets=[BTC]", "fetch"]) == 0
     assert (seen[0].action, seen[0].data.assets) == ("fetch", ["BTC"])
+
+
+@pytest.mark.parametrize(
+    ("words", "module"),
+    [
+        (["causality", "artifact=x"], "validate_causality"),
+        (["artifact=x", "causality", "cuts=3"], "validate_causality"),
+        (["artifact=x", "span=test"], "validate_artifact"),
+    ],
+)
+def test_validate_takes_the_form_that_its_words_ask_for(body: Callable[..., list[Any]], words: list[str], module: str) -> None:
+    seen = {name: body(name) for name in ROOTS if name.startswith("validate")}
+    assert main(["validate", *words]) == 0
+    assert {name: [type(config) for config in configs] for name, configs in seen.items() if configs} == {
+        module: [ROOTS[module]]
+    }
 
 
 def test_a_multirun_of_lists_trains_every_combination_in_a_folder_of_its_own(grid: list[Any]) -> None:

@@ -30,7 +30,13 @@ from cappuccino.config.roots import ROOTS
 from cappuccino.config.training import REWARD_NAMES
 from cappuccino.errors import InputError
 
-NEEDED = {"backtest": ["run=x"], "export": ["run=x"], "trade": ["artifact=x"]}
+NEEDED = {
+    "backtest": ["run=x"],
+    "export": ["run=x"],
+    "trade": ["artifact=x"],
+    "validate_causality": ["artifact=x"],
+    "validate_artifact": ["artifact=x"],
+}
 FILES = sorted(path for path in conf_dir().rglob("*.yaml") if "hydra" not in path.parts)
 
 

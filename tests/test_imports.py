@@ -42,9 +42,12 @@ WITHOUT_JAX = (
     "plan",
     "artifact.manifest",
     "artifact.runtime",
+    "artifact.causality",
+    "artifact.seen",
     "sources",
     "commands.trade",
     "commands.exchange",
+    "commands.validate_causality",
     *(
         ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
         for name in ("config", "broker", "trading")

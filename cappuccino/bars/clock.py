@@ -16,3 +16,8 @@ def utc(timestamp: int | np.integer) -> str:
         return datetime.datetime.fromtimestamp(int(timestamp), datetime.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
         return str(int(timestamp))
+
+
+def seconds(text: str) -> int:
+    """Unix seconds of what `utc` has written. Raises ValueError for anything else."""
+    return int(datetime.datetime.strptime(text, "%Y-%m-%d %H:%M:%SZ").replace(tzinfo=datetime.UTC).timestamp())

@@ -19,8 +19,8 @@ def run(config: BacktestConfig) -> None:
     select_device(config.device)
     folder = Run.find(config.run, config.runs_dir)
     own, best = folder.config, folder.best()
-    source = config.data or own.data
-    data = load_market(dataclasses.replace(source, assets=best.meta["assets"]), tuple(own.features.names), own.network.lookback)
+    source = dataclasses.replace(config.data or own.data, assets=best.meta["assets"])
+    data = load_market(source, tuple(own.features.names), own.network.lookback)
     shape = network_shape(own.network, data.spec)
     policy = folder.policy(best, shape)
     untrained = folder.untrained(shape, policy)

@@ -7,6 +7,7 @@ import pathlib
 
 from rich.console import Console
 
+from cappuccino.artifact.seen import SPANS, spans_of
 from cappuccino.assemble import load_market, network_shape, training_rows
 from cappuccino.config.roots import ExportConfig
 from cappuccino.errors import InputError
@@ -31,6 +32,6 @@ def run(config: ExportConfig) -> None:
         )
     policy = folder.policy(best, network_shape(own.network, spec))
     out = pathlib.Path(config.out) if config.out else folder.folder / "artifact"
-    validation = {"update": best.update, **best.meta["validation"]}
+    validation = {"update": best.update, **best.meta["validation"], SPANS: spans_of(spec.timestamps, data.spans)}
     publish([policy], own, data, training_rows(data), validation, out)
     console.print(f"artifact    {out}: checkpoint {best.update} of {folder.folder}, {', '.join(spec.assets)}")

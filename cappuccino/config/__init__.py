@@ -14,6 +14,8 @@ from cappuccino.config.roots import ExchangeCommandConfig as ExchangeCommandConf
 from cappuccino.config.roots import ExportConfig as ExportConfig
 from cappuccino.config.roots import TradeCommandConfig as TradeCommandConfig
 from cappuccino.config.roots import TrainConfig as TrainConfig
+from cappuccino.config.roots import ValidateArtifactConfig as ValidateArtifactConfig
+from cappuccino.config.roots import ValidateCausalityConfig as ValidateCausalityConfig
 from cappuccino.config.trading import AlpacaBrokerConfig as AlpacaBrokerConfig
 from cappuccino.config.trading import BrokerConfig as BrokerConfig
 from cappuccino.config.trading import LocalBrokerConfig as LocalBrokerConfig

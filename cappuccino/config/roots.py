@@ -16,6 +16,7 @@ from cappuccino.errors import InputError
 
 DEVICES = ("auto", "cpu", "cuda")
 SPANS = ("train", "valid", "test")
+ALL_BARS = "all"
 
 
 @dataclasses.dataclass
@@ -142,6 +143,37 @@ class TradeCommandConfig:
 
 
 @dataclasses.dataclass
+class ValidateCausalityConfig:
+    """`cappuccino validate causality`. `data` are the bars of the artifact's training where it is None."""
+
+    artifact: str
+    data: DataConfig | None
+    cuts: int
+    rows: int
+    seed: int
+    out: str | None
+    runs_dir: str
+
+    def __post_init__(self) -> None:
+        check_ranges("", self, cuts="[1, inf)", rows="[1, inf)", seed="[0, inf)")
+
+
+@dataclasses.dataclass
+class ValidateArtifactConfig:
+    """`cappuccino validate artifact=...`. `data` and `costs` are those of the artifact's training where they are None."""
+
+    artifact: str
+    data: DataConfig | None
+    span: str
+    costs: CostsConfig | None
+    out: str | None
+    runs_dir: str
+
+    def __post_init__(self) -> None:
+        check_choice("span", self.span, (ALL_BARS, *SPANS))
+
+
+@dataclasses.dataclass
 class DataCommandConfig:
     """`cappuccino data fetch` and `cappuccino data inspect`. `out` takes the report of `inspect`."""
 
@@ -164,4 +196,6 @@ ROOTS: dict[str, type[Any]] = {
     "exchange": ExchangeCommandConfig,
     "trade": TradeCommandConfig,
     "data": DataCommandConfig,
+    "validate_causality": ValidateCausalityConfig,
+    "validate_artifact": ValidateArtifactConfig,
 }

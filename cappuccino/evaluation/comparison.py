@@ -58,7 +58,7 @@ class Evaluation:
 
 
 def evaluate_run(
-    policy: Policy,
+    policy: Policy | Strategy,
     untrained_policy: Policy,
     market: Market,
     spec: MarketSpec,
@@ -71,9 +71,11 @@ def evaluate_run(
 ) -> Evaluation:
     """Run the policy, the baselines, the untrained network and the oracle, if there is one, over a span and measure them.
 
-    seed: of the random baseline and the bootstrap. Raises InputError for a span too short to decide.
+    policy: where JAX does not run it, the strategy that stands for it. seed: of the random baseline and the bootstrap. Raises InputError
+    for a span too short to decide.
     """
-    agent = backtest_span(policy_strategy(policy, lookback), market, spec, span, lookback, params)
+    strategy = policy if isinstance(policy, Strategy) else policy_strategy(policy, lookback)
+    agent = backtest_span(strategy, market, spec, span, lookback, params)
     strategies: dict[str, Strategy] = {
         **baselines(market, spec),
         RANDOM: random_strategy(agent, spec, market.close.dtype, rng=np.random.default_rng(seed)),

@@ -25,13 +25,15 @@ LOG_UNIT = f"log a bar, 1e{MINUS}4"
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """What a report says of the run it is about. notes: further sentences to print under the verdict."""
+    """What a report says of the run it is about. notes: further sentences to print under the verdict. artifact: where one was scored,
+    what its manifest says of its training, for JSON."""
 
     run: str
     seed: int
     code_version: str
     config_hash: str
     notes: tuple[str, ...] = ()
+    artifact: dict[str, Any] | None = None
 
 
 def shown(value: float | None, unit: str) -> str:
@@ -67,6 +69,7 @@ def summary(evaluation: Evaluation, context: Context) -> dict[str, Any]:
         "code_version": context.code_version,
         "config_hash": context.config_hash,
         "notes": list(context.notes),
+        **({} if context.artifact is None else {"artifact": context.artifact}),
         "origin": dataclasses.asdict(evaluation.origin),
         "span": {
             "name": evaluation.span.name,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cappuccino.artifact.runtime import Artifact
+from cappuccino.artifact.seen import SPANS, spans_of
 from cappuccino.assemble import Data
 from cappuccino.config.roots import LearningConfig
 from cappuccino.evaluation.folds import Fold, normaliser_rows
@@ -35,5 +36,6 @@ def export_champion(
     which has seen all of these bars.
     """
     updates = {str(seed): one.update for seed, one in trained.items()}
-    figures = {**validation, "updates by seed": updates, "rows": [0, fold.selection[-1].stop]}
+    seen = [("train", *fold.train[0][1:]), ("valid", *fold.selection[0][1:])]
+    figures = {**validation, "updates by seed": updates, SPANS: spans_of(data.spec.timestamps, seen)}
     return publish([one.policy for one in trained.values()], config, data, normaliser_rows(data.spec, fold), figures, out)
