@@ -30,6 +30,7 @@ from cappuccino.config.roots import ROOTS
 from cappuccino.config.training import REWARD_NAMES
 from cappuccino.errors import InputError
 
+NOT_OF_TRAIN = ("conf", "broker", "validation", "verdict")
 NEEDED = {
     "backtest": ["run=x"],
     "export": ["run=x"],
@@ -51,7 +52,8 @@ def test_every_command_composes_to_its_own_class(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "choice", [f"{path.parent.name}={path.stem}" for path in FILES if path.parent.name not in ("conf", "broker", "validation", "verdict")]
+    "choice",
+    [f"{path.parent.name}={path.stem}" for path in FILES if path.parent.name not in NOT_OF_TRAIN],
 )
 def test_every_choice_of_every_group_composes(choice: str) -> None:
     path = ["data.path=x"] if choice in ("data=files", "data=alpaca") else []

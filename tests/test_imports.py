@@ -30,7 +30,20 @@ LAYERS = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 APART = {"broker": {"artifact", "training", "evaluation", "agents", "env", "market"}}
 """Within what the layers allow, what these nevertheless do not import."""
-COMPOSED = {"config", "commands", "cli", "help", "assemble", "assess", "sources", "adapters", "bench", "sweep", "validation", "publish"}
+COMPOSED = {
+    "config",
+    "commands",
+    "cli",
+    "help",
+    "assemble",
+    "assess",
+    "sources",
+    "adapters",
+    "bench",
+    "sweep",
+    "validation",
+    "publish",
+}
 """What puts the layers together: no layer imports it, but for the shape of the configuration (`config`)."""
 
 WITHOUT_JAX = (

@@ -13,8 +13,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from plotly.offline import get_plotlyjs
 
-from cappuccino.evaluation.figures import Figure
 from cappuccino.evaluation.definitions import METRICS
+from cappuccino.evaluation.figures import Figure
 from cappuccino.evaluation.page import STYLE, table
 from cappuccino.evaluation.report import UNDEFINED, shown, signed
 from cappuccino.sweep.ends import ENDS, end_of

@@ -1,6 +1,6 @@
-"""What the pruner saves and what it costs: five pairs of studies of the default space, with the median pruner and with none.
+"""What a pruner saves and what it costs: five pairs of studies of the default space, with a pruner and with none.
 
-    python experiments/proofs/pruner.py [--studies 5] [--trials 64] [--env-steps 360000] [--seeds 3]
+    python experiments/proofs/pruner.py [--studies 5] [--trials 64] [--env-steps 360000] [--seeds 3] [--pruner asha]
 
 Both of a pair search the same market from the same first trials. Their best trials are trained again in full with seeds that
 neither study saw, and judged on the test span, which no choice was made on.
@@ -26,7 +26,6 @@ from cappuccino.cli import main as cappuccino
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMON = ("experiment=planted", "env.clocks=16")
-PRUNERS = ("none", "median")
 FIRST_DATA_SEED, FIRST_SEED = 500, 1000
 MOST_STEPS = 0.6
 
@@ -69,7 +68,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--env-steps", type=int, default=360_000)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--pruner", choices=("asha", "median"), default="asha")
     given = parser.parse_args(argv)
+    pruner = given.pruner
     print(
         f"python train.py -m sweep=ppo {' '.join(COMMON)} training.env_steps={given.env_steps} data.seed=D, {given.trials} trials"
     )
@@ -77,16 +78,16 @@ def main(argv: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as runs:
         for number in range(given.studies):
             words = (*COMMON, f"data.seed={FIRST_DATA_SEED + number}", f"training.env_steps={given.env_steps}")
-            studies = {pruner: searched(number, pruner, runs, given.trials, words) for pruner in PRUNERS}
-            steps = {pruner: sum(trial.user_attrs["env_steps"] for trial in one.trials) for pruner, one in studies.items()}
-            growth = {pruner: held_out(one, runs, given.seeds, words) for pruner, one in studies.items()}
-            pruned = sum(trial.state == optuna.trial.TrialState.PRUNED for trial in studies["median"].trials)
-            shares.append(steps["median"] / steps["none"])
-            apart.append(growth["median"].mean() - growth["none"].mean())
+            studies = {name: searched(number, name, runs, given.trials, words) for name in ("none", pruner)}
+            steps = {name: sum(trial.user_attrs["env_steps"] for trial in one.trials) for name, one in studies.items()}
+            growth = {name: held_out(one, runs, given.seeds, words) for name, one in studies.items()}
+            pruned = sum(trial.state == optuna.trial.TrialState.PRUNED for trial in studies[pruner].trials)
+            shares.append(steps[pruner] / steps["none"])
+            apart.append(growth[pruner].mean() - growth["none"].mean())
             errors.append(np.sqrt(sum(values.var(ddof=1) / len(values) for values in growth.values())))
             print(
-                f"  market {FIRST_DATA_SEED + number}: {pruned} of {given.trials} pruned, {steps['median']:,} of {steps['none']:,} env "
-                f"steps, {shares[-1]:.2f}; best again, 1e-4 of log growth a bar held out: median {growth['median'].mean():.2f}, "
+                f"  market {FIRST_DATA_SEED + number}: {pruned} of {given.trials} pruned, {steps[pruner]:,} of {steps['none']:,} env "
+                f"steps, {shares[-1]:.2f}; best again, 1e-4 of log growth a bar held out: {pruner} {growth[pruner].mean():.2f}, "
                 f"none {growth['none'].mean():.2f}, apart {apart[-1]:+.2f} +- {errors[-1]:.2f}",
                 flush=True,
             )
