@@ -20,7 +20,7 @@ class Verdict(NamedTuple):
     """found: `active.low` is above zero and `deflated` above what the rule asks for.
 
     benchmark: the better of cash and equal weight rebalanced over the tested bars. active: log growth per bar beyond it, the mean over
-    paths and seeds. hedged: Sharpe ratio per bar of returns hedged against equal weight, None where they do not vary. luck: the ratio
+    paths and seeds; zero, both ends too, of one that did just what the benchmark does. hedged: Sharpe ratio per bar of returns hedged against equal weight, None where they do not vary. luck: the ratio
     of the best of so many trials of nothing, 0 for one trial. deflated: probability that the true hedged ratio is above `luck`; 0 where
     returns do not vary.
     """
@@ -42,10 +42,12 @@ def judge(crossed: Crossed, rule: VerdictConfig, trials: Float[np.ndarray, "C"])
     """
     benchmark = max((CASH, EQUAL_REBALANCED), key=lambda name: crossed.baseline_growth(name).sum())
     growth = np.stack([crossed.growth(), crossed.baseline_growth(benchmark)], axis=1)
-    rng = np.random.default_rng(rule.seed)
-    interval = bootstrap_interval(np.expm1(growth), active_growth, rng=rng, draws=rule.draws, confidence=rule.confidence)
-    equal = np.mean([path.returns for path in crossed.baselines[EQUAL_REBALANCED]], axis=0)
-    returns = hedged(crossed.returns(), equal)
+    if np.array_equal(growth[:, 0], growth[:, 1]):
+        interval = Interval(0.0, 0.0, 0.0, 1.0)
+    else:
+        rng = np.random.default_rng(rule.seed)
+        interval = bootstrap_interval(np.expm1(growth), active_growth, rng=rng, draws=rule.draws, confidence=rule.confidence)
+    returns = _hedged(crossed)
     figures = return_figures(returns, 1.0)
     ratio, skew, kurtosis = (figures[name] for name in ("sharpe", "skew", "kurtosis"))
     luck = expected_maximum_sharpe(trials) if len(trials) > 1 else 0.0
@@ -54,6 +56,16 @@ def judge(crossed: Crossed, rule: VerdictConfig, trials: Float[np.ndarray, "C"])
         probability = probabilistic_sharpe(ratio, luck, len(returns), skew, kurtosis)
     found = interval.low > 0 and probability > rule.deflated
     return Verdict(found, benchmark, interval, ratio, luck, probability, max(1, len(trials)))
+
+
+def hedged_ratio(crossed: Crossed) -> float:
+    """Sharpe ratio per bar of the mean returns, hedged against equal weight; 0 where they do not vary, as out of the market."""
+    return return_figures(_hedged(crossed), 1.0)["sharpe"] or 0.0
+
+
+def _hedged(crossed: Crossed) -> Float[np.ndarray, "N"]:
+    equal = np.mean([path.returns for path in crossed.baselines[EQUAL_REBALANCED]], axis=0)
+    return hedged(crossed.returns(), equal)
 
 
 def sentence(verdict: Verdict, crossed: Crossed, rule: VerdictConfig, bars_a_year: float) -> str:

@@ -26,7 +26,7 @@ def another(policy: Policy, seed: int) -> Policy:
     return nnx.merge(graph, moved, frozen)
 
 
-@pytest.mark.parametrize("kind", ["per_asset", "transformer"])
+@pytest.mark.parametrize("kind", ["per_asset", "conv"])
 def test_the_whole_decides_the_mean_of_its_members(kind: str, tmp_path: pathlib.Path) -> None:
     policies = [another(policy_of(kind), seed) for seed in range(3)]
     members = [export_artifact(policy, out=tmp_path / str(i), **fields()) for i, policy in enumerate(policies)]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from validation_cases import crossed_of, small
 
-from cappuccino.errors import InputError
 from cappuccino.evaluation.baselines import CASH, EQUAL_REBALANCED
 from cappuccino.validation.verdict import judge, sentence
 
@@ -66,8 +65,8 @@ def test_the_more_was_tried_the_more_it_takes():
 
 def test_the_rule_is_read():
     equal = noise(0, BARS)
-    crossed = crossed_of(noise(1, 2, 3, BARS, mean=1e-3) + 0.5 * equal, equal)
-    strict = judge(crossed, small("verdict.deflated=0.99999999999").verdict, NONE)
+    crossed = crossed_of(noise(8, 1, 1, BARS, mean=5e-4) + 0.5 * equal, equal)
+    strict = judge(crossed, small("verdict.deflated=0.99999").verdict, NONE)
     wide = judge(crossed, small("verdict.confidence=0.99").verdict, NONE)
     usual = judge(crossed, RULE, NONE)
     assert usual.found
@@ -75,6 +74,10 @@ def test_the_rule_is_read():
     assert wide.active.low < usual.active.low
 
 
-def test_doing_nothing_has_no_interval_and_is_said_so():
-    with pytest.raises(InputError, match="vary"):
-        judge(crossed_of(np.zeros((1, 1, BARS)), noise(9, BARS, mean=-1e-3)), RULE, NONE)
+@pytest.mark.parametrize("drift", [-1e-3, 1e-3])
+def test_doing_nothing_is_nothing_found(drift):
+    verdict = judge(crossed_of(np.zeros((2, 3, BARS)), noise(9, BARS, mean=drift)), RULE, NONE)
+    assert not verdict.found
+    assert verdict.deflated == 0
+    assert verdict.active.low <= 0
+    assert (verdict.active.estimate == 0) == (drift < 0)
