@@ -26,6 +26,10 @@ ENCODE_ROWS = 512
 """Rows whose windows are encoded at once: bounds the memory of a backtest whatever its length."""
 
 
+MOST_DELAY = 3
+"""Bars from a decision to its orders, at most."""
+
+
 @runtime_checkable
 class Rule(Protocol):
     """How a strategy decides: hashable and free of arrays, so that equal rules share one compiled program."""
@@ -171,13 +175,21 @@ def table_strategy(weights: Float[Array | np.ndarray, "N A"]) -> Strategy:
 
 
 def replay(
-    rule: Rule, arrays: Any, market: Market, rows: Int[Array, "N"], params: EnvParams, initial_weights: Float[Array, "A R"]
+    rule: Rule,
+    arrays: Any,
+    market: Market,
+    rows: Int[Array, "N"],
+    params: EnvParams,
+    initial_weights: Float[Array, "A R"],
+    delay: Int[Array, "R"] | None = None,
 ) -> Record:
     """The paths of R accounts, a pure function of arrays: jit it with `rule` static, vmap it over arrays or markets.
 
     Fee, half-spread and slippage are the same for all accounts, (), or one for each, (R,). Where rows[k] is not rows[k-1] + 1
     an episode begins: the accounts are opened anew with the capital, already in the initial weights. `rows` must not hold the
-    last row of a segment, so neighbouring rows always share a segment. Works in the dtype of market.close. Increments may have
+    last row of a segment, so neighbouring rows always share a segment. With a delay, 0 to MOST_DELAY bars for each account, the targets
+    decided at the close of t are planned, on prices and cash of then, at the close of t + delay; until an episode's first arrive the
+    account keeps what it has. The record's targets are those that were planned. Works in the dtype of market.close. Increments may have
     the shape (), (A,) or (A, 1, ...).
     """
     dtype = market.close.dtype
@@ -189,13 +201,19 @@ def replay(
     def opened(row: Int[Array, ""]) -> Any:
         return open_account(start, market.close[row][:, None], capital)
 
-    def step(account: Any, xs: Any) -> tuple[Any, Record]:
+    def step(carry: Any, xs: Any) -> tuple[Any, Record]:
         row, begin, inputs = xs
+        account, late = carry
         account = jax.tree.map(lambda new, old: jnp.where(begin, new, old), opened(row), account)
-        targets = rule.decide(arrays, inputs, mark(account, market.close[row][:, None])).astype(dtype)
+        held = mark(account, market.close[row][:, None])
+        targets = rule.decide(arrays, inputs, held).astype(dtype)
+        if delay is not None:
+            age, under_way = jnp.where(begin, 0, late[0]), jnp.concatenate([targets[None], late[1]])
+            arrived = jnp.take_along_axis(under_way, delay[None, None, :], axis=0)[0]
+            targets, late = jnp.where(age < delay, held, arrived), (age + 1, under_way[:-1])
         bar = bar_at(market, row)
         account, trades = trade(account, targets, bar, costs)
-        return account, Record(
+        return (account, late), Record(
             equity=account.equity,
             weights=mark(account, bar.next_close),
             targets=targets,
@@ -208,7 +226,8 @@ def replay(
         )
 
     xs = (rows, episode_begins(rows), rule.prepare(arrays, market, rows))
-    return jax.lax.scan(step, opened(rows[0]), xs)[1]
+    late = None if delay is None else (jnp.int32(0), jnp.zeros((MOST_DELAY, *start.shape), dtype))
+    return jax.lax.scan(step, (opened(rows[0]), late), xs)[1]
 
 
 def replay_one(

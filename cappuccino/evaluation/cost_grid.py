@@ -1,4 +1,4 @@
-"""One strategy under many costs at once: an account for each setting, the accounts divided over the devices."""
+"""One strategy under many costs and delays at once: an account for each setting, the accounts divided over the devices."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from jaxtyping import Array, Float, Int
 
 from cappuccino.env import EnvParams
 from cappuccino.errors import InputError
-from cappuccino.evaluation.backtest import Rule, Strategy, replay
+from cappuccino.evaluation.backtest import MOST_DELAY, Rule, Strategy, replay
 from cappuccino.market import Market
 from cappuccino.mesh import AXIS
 
 
 class CostSettings(NamedTuple):
-    """Costs of S settings, as fractions of the notional; see `cappuccino.env.Costs`."""
+    """Costs of S settings, as fractions of the notional (see `cappuccino.env.Costs`), and bars from each decision to its orders, 0 to
+    MOST_DELAY; None for no delay in any."""
 
     taker_fee: Float[Array | np.ndarray, "S"]
     half_spread: Float[Array | np.ndarray, "S"]
     slippage: Float[Array | np.ndarray, "S"]
+    delay: Int[Array | np.ndarray, "S"] | None = None
 
 
 def equity_by_costs(
@@ -36,16 +38,20 @@ def equity_by_costs(
 ) -> Float[Array, "N S"]:
     """Equity (quote currency) after each step and under each setting, from cash; all else as in `backtest`.
 
-    One program is compiled for every rule, shape and number of settings. Raises InputError where the settings are not three
-    rows of one length.
+    One program is compiled for every rule, shape and number of settings, and another one for delays. Raises InputError where the
+    settings are not rows of one length, and for a delay out of range.
     """
-    shapes = [np.shape(part) for part in settings]
+    shapes = [np.shape(part) for part in settings if part is not None]
     if len(shapes[0]) != 1 or len(set(shapes)) != 1 or shapes[0][0] == 0:
-        raise InputError(f"cost settings have the shapes {shapes}; they must be three rows of one length of at least 1")
+        raise InputError(f"cost settings have the shapes {shapes}; they must be rows of one length of at least 1")
+    if settings.delay is not None and not ((delay := np.asarray(settings.delay)) >= 0).all() & (delay <= MOST_DELAY).all():
+        raise InputError(f"delays run from {delay.min()} to {delay.max()}; they must be 0 to {MOST_DELAY} bars")
     number = shapes[0][0]
     # Filled up with copies of the last, so that every device has as many; what they give is cut off.
     missing = -number % mesh.size
-    filled = CostSettings(*(jnp.asarray(np.pad(part, (0, missing), mode="edge"), market.close.dtype) for part in settings))
+    padded = [part if part is None else np.pad(part, (0, missing), mode="edge") for part in settings]
+    costs = (jnp.asarray(part, market.close.dtype) for part in padded[:3])
+    filled = CostSettings(*costs, delay=None if padded[3] is None else jnp.asarray(padded[3], jnp.int32))
     equity = _equities(strategy.rule, strategy.arrays, market, jnp.asarray(rows, int), params, filled, mesh=mesh)
     return equity[:, :number]
 
@@ -57,9 +63,12 @@ def _equities(
     def on_device(
         arrays: Any, market: Market, rows: Int[Array, "N"], params: EnvParams, settings: CostSettings
     ) -> Float[Array, "N s"]:
-        costs = params.costs._replace(**settings._asdict())
+        costs = params.costs._replace(
+            taker_fee=settings.taker_fee, half_spread=settings.half_spread, slippage=settings.slippage
+        )
         cash = jnp.zeros((market.close.shape[1], len(settings.taker_fee)), market.close.dtype)
-        return replay(rule, arrays, market, rows, params._replace(costs=costs), cash).equity
+        delay = None if settings.delay is None else jnp.asarray(settings.delay)
+        return replay(rule, arrays, market, rows, params._replace(costs=costs), cash, delay).equity
 
     same, spread = PartitionSpec(), PartitionSpec(AXIS)
     return jax.shard_map(

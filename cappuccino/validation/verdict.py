@@ -20,9 +20,9 @@ class Verdict(NamedTuple):
     """found: `active.low` is above zero and `deflated` above what the rule asks for.
 
     benchmark: the better of cash and equal weight rebalanced over the tested bars. active: log growth per bar beyond it, the mean over
-    paths and seeds; zero, both ends too, of one that did just what the benchmark does. hedged: Sharpe ratio per bar of returns hedged against equal weight, None where they do not vary. luck: the ratio
-    of the best of so many trials of nothing, 0 for one trial. deflated: probability that the true hedged ratio is above `luck`; 0 where
-    returns do not vary.
+    paths and seeds; zero, both ends too, of one that did just what the benchmark does. hedged: Sharpe ratio per bar of returns hedged
+    against equal weight, None where they do not vary. luck: the ratio of the best of so many trials of nothing, 0 for one trial.
+    deflated: probability that the true hedged ratio is above `luck`; 0 where returns do not vary.
     """
 
     found: bool

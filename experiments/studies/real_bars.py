@@ -86,7 +86,7 @@ def main(argv: Sequence[str]) -> int:
         trained = train_all(tasks, data, console)
         steps = sum(one.env_steps for one in trained.values())
         console.print(
-            f"{agent}: {len(trained)} trainings, {steps:,} env steps, {min(one.env_steps for one in trained.values()):,} in the shortest, "
+            f"{agent}: {len(trained)} trainings, {steps:,} env steps, at least {min(one.env_steps for one in trained.values()):,} each, "
             f"{time.monotonic() - at:.0f} s"
         )
         for fee, config in configs.items():
