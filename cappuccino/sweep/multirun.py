@@ -45,7 +45,7 @@ MOST_CPU_DEVICES = 8
 
 _PRUNERS = {
     "median": optuna.pruners.MedianPruner,
-    "asha": functools.partial(optuna.pruners.SuccessiveHalvingPruner, min_resource=1, reduction_factor=2),
+    "asha": functools.partial(optuna.pruners.SuccessiveHalvingPruner, min_resource=1),
     "none": optuna.pruners.NopPruner,
 }
 

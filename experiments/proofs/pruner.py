@@ -26,7 +26,7 @@ from cappuccino.cli import main as cappuccino
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMON = ("experiment=planted", "env.clocks=16")
-FIRST_DATA_SEED, FIRST_SEED = 500, 1000
+FIRST_DATA_SEED, FIRST_SEED = 600, 1000
 MOST_STEPS = 0.6
 
 
