@@ -37,7 +37,7 @@ def finish(process: subprocess.Popen[str]) -> list[str]:
 
 def content_of(url: str) -> Any:
     """All that is in a storage."""
-    if not url.startswith("postgresql"):
+    if url.startswith("journal"):
         return pathlib.Path(url.partition(":///")[2]).read_bytes()
     engine = sqlalchemy.create_engine(url)
     tables = sqlalchemy.MetaData()
