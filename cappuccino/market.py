@@ -54,13 +54,11 @@ class MarketSpec:
 
         The window may begin before `start`: what is past at t is known at t.
         """
-        run = np.zeros(len(self.timestamps), dtype=np.int64)
-        length = 0
-        for row, ok in enumerate(self.valid):
-            length = length + 1 if ok and (row == 0 or self.segment[row] == self.segment[row - 1]) else int(ok)
-            run[row] = length
-        rows = np.arange(start, stop)
-        return rows[run[start:stop] >= lookback]
+        every = np.arange(len(self.timestamps))
+        first = np.append(True, self.segment[1:] != self.segment[:-1])
+        before = np.maximum.accumulate(np.where(self.valid, np.where(first, every - 1, -1), every))
+        rows = every[start:stop]
+        return rows[rows - before[start:stop] >= lookback]
 
     def start_rows(self, start: int, stop: int, lookback: int, episode_bars: int) -> Int[np.ndarray, "N"]:
         """Rows at which an episode of `episode_bars` steps may begin without leaving [start, stop) or its segment.

@@ -10,7 +10,7 @@ import os
 import pathlib
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import optuna
@@ -29,6 +29,10 @@ _CREATE_TRIES = 20
 _NONE = "none"
 _THERE_ALREADY = {"42P07", "42710", "23505"}
 """PostgreSQL's codes of a table, a type or a row that another process has just made."""
+_SET_ATTRIBUTE = sqlalchemy.text(
+    "INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (:trial, :key, :value) "
+    "ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
+)
 _MOUNTS = pathlib.Path("/proc/self/mountinfo")
 _LOCAL = {"ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"}
 """File systems of one machine alone, whose processes can all map a file into memory."""
@@ -85,21 +89,35 @@ def unusable(url: str, error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def one_transaction(storage: optuna.storages.BaseStorage) -> Iterator[None]:
+def one_transaction(storage: optuna.storages.BaseStorage) -> Iterator[Callable[[int, Mapping[str, Any]], None]]:
     """Let a database take what is written within at once, or nothing of it where an exception leaves; a journal takes it bit by bit.
 
-    Optuna makes a transaction of every attribute, and waits for the disk after each. To be used by one thread at a time.
+    Yields what sets user attributes of the trial with an identifier; it raises UpdateFinishedTrialError if that has ended. Optuna
+    makes a transaction of every attribute. To be used by one thread at a time.
     """
+
+    def set_attributes(trial_id: int, attributes: Mapping[str, Any]) -> None:
+        for key, value in attributes.items():
+            storage.set_trial_user_attr(trial_id, key, value)
+
     database = getattr(storage, "_backend", None)  # behind Optuna's cache
     if not isinstance(database, optuna.storages.RDBStorage):
-        yield
+        yield set_attributes
         return
     sessions = database.scoped_session
     with database.engine.begin() as connection:
+
+        def set_at_once(trial_id: int, attributes: Mapping[str, Any]) -> None:
+            (key, value), *rest = attributes.items()
+            storage.set_trial_user_attr(trial_id, key, value)  # Optuna sees to it that the trial has not ended
+            if rest:
+                rows = [{"trial": trial_id, "key": key, "value": json.dumps(value)} for key, value in rest]
+                connection.execute(_SET_ATTRIBUTE, rows)
+
         maker = orm.sessionmaker(bind=connection, join_transaction_mode="rollback_only")
         database.scoped_session = orm.scoped_session(maker)
         try:
-            yield
+            yield set_at_once
         finally:
             database.scoped_session = sessions
 

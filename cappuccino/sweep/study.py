@@ -128,9 +128,9 @@ class SharedStudy:
         value: given if and only if `state` is COMPLETE; of a pruned trial Optuna keeps the last value that was reported.
         """
         try:
-            with one_transaction(self._storage):
-                for key, content in (({FAILED: True} if state == TrialState.FAIL else {}) | dict(attributes)).items():
-                    trial.set_user_attr(key, content)
+            with one_transaction(self._storage) as set_attributes:
+                if attributes := ({FAILED: True} if state == TrialState.FAIL else {}) | dict(attributes):
+                    set_attributes(trial._trial_id, attributes)
                 self.study.tell(trial, value, state)
         except (UpdateFinishedTrialError, ValueError):
             if self._storage.get_trial(trial._trial_id).state.is_finished():
@@ -232,9 +232,8 @@ class SharedStudy:
         if (losses := losses_before + 1) >= MOST_LOSSES:
             attributes |= {FAILED: True, "reason": f"its process died {losses} times"}
         try:
-            with one_transaction(self._storage):
-                for key, value in attributes.items():
-                    self._storage.set_trial_user_attr(trial._trial_id, key, value)
+            with one_transaction(self._storage) as set_attributes:
+                set_attributes(trial._trial_id, attributes)
                 return self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
         except UpdateFinishedTrialError:
             return False
