@@ -68,6 +68,7 @@ COMMANDS: dict[str, Help] = {
             ("name=NAME resume=true", "the run's folder; continue it"),
             ("-m sweep=ppo|apg|reward|costs_robust|network|features|full", "search with Optuna"),
             ("-m hydra.sweeper.n_trials=64", "and objective, pruner, seeds, lanes, storage, study_name, ..."),
+            ("-m sweep=ppo hydra/launcher=ray", "its workers on a Ray cluster"),
             ("best=STUDY", "train a study's best trial again"),
         ),
     ),

@@ -171,7 +171,7 @@ def save_config(config: Any, path: pathlib.Path) -> None:
     """Write a command's configuration as YAML."""
     from omegaconf import OmegaConf
 
-    OmegaConf.save(OmegaConf.structured(config), path)
+    OmegaConf.save(OmegaConf.create(dataclasses.asdict(config)), path)
 
 
 def load_train_config(path: pathlib.Path) -> TrainConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import statistics
 from typing import Any
 
 import jax
@@ -20,7 +21,7 @@ from cappuccino.errors import InputError
 from cappuccino.sweep.engine import Markets
 from cappuccino.sweep.objective import objective_of
 from cappuccino.sweep.pool import LanePool, Placed
-from cappuccino.sweep.trial import SeedProgress, mean
+from cappuccino.sweep.trial import SeedProgress
 from cappuccino.sweep.trial_folder import keep_training
 from cappuccino.training.device import select_device
 
@@ -71,7 +72,9 @@ def train_best(config: TrainConfig, console: Console) -> None:
             raise InputError(f"the training diverged (seed {seed}), which it did not when {config.best} was searched")
         weights, update = pool.best(placed[seed].lane)
         assess_best(keep_training(one.config, one.training, weights, update, one.rows, one.best), one.training, console)
-    value = mean([objective_of(record["objective"], one.best, record["direction"]) for one in progress.values() if one.best])
+    value = statistics.fmean(
+        [objective_of(record["objective"], one.best, record["direction"]) for one in progress.values() if one.best]
+    )
     console.print(_compared(value, record), highlight=False, soft_wrap=True)
 
 

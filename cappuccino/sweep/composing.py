@@ -41,5 +41,5 @@ class Composer:
     def _is_of_group(self, override: Override) -> bool:
         key = override.key_or_group
         if key not in self._groups:
-            self._groups[key] = bool(self._loader.get_group_options(key))
+            self._groups[key] = "." not in key and bool(self._loader.get_group_options(key))
         return override.package is not None or self._groups[key]

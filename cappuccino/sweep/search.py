@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from cappuccino.sweep.engine import Engine, Markets
 from cappuccino.sweep.pool import ChunkOfLane
 from cappuccino.sweep.progress import SearchProgress
 from cappuccino.sweep.study import SharedStudy
-from cappuccino.sweep.trial import RunningTrial, SeedProgress, mean
+from cappuccino.sweep.trial import RunningTrial, SeedProgress
 from cappuccino.sweep.trial_folder import keep_training, validation_figures
 from cappuccino.training.run import configuration_of
 
@@ -140,7 +141,7 @@ class Search:
         for seed, progress in running.seeds.items():
             weights, _ = progress.kept or self._engine.best((running.trial.number, seed))
             found.append(validation_figures(progress.training, weights))
-        return {name: mean([one[name] for one in found]) for name in found[0] if all(name in one for one in found)}
+        return {name: statistics.fmean([one[name] for one in found]) for name in found[0] if all(name in one for one in found)}
 
     def _end(self, running: RunningTrial, value: float | None, state: TrialState, attributes: Mapping[str, Any]) -> None:
         for seed in running.seeds:

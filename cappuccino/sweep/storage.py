@@ -8,15 +8,16 @@ import functools
 import json
 import os
 import pathlib
+import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import optuna
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from sqlalchemy import event, exc
+from sqlalchemy import event, exc, orm
 
 from cappuccino.errors import InputError
 
@@ -28,6 +29,13 @@ _CREATE_TRIES = 20
 _NONE = "none"
 _THERE_ALREADY = {"42P07", "42710", "23505"}
 """PostgreSQL's codes of a table, a type or a row that another process has just made."""
+_SET_ATTRIBUTE = sqlalchemy.text(
+    "INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (:trial, :key, :value) "
+    "ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
+)
+_MOUNTS = pathlib.Path("/proc/self/mountinfo")
+_LOCAL = {"ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"}
+"""File systems of one machine alone, whose processes can all map a file into memory."""
 
 
 def open_storage(url: str) -> optuna.storages.BaseStorage:
@@ -40,6 +48,7 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         file = parsed.database or ""
         if parsed.drivername == "sqlite" and parsed.host is None and file not in ("", ":memory:"):
             pathlib.Path(file).absolute().parent.mkdir(parents=True, exist_ok=True)
+            _write_ahead(pathlib.Path(file))
             make = functools.partial(optuna.storages.RDBStorage, engine_kwargs={"connect_args": {"timeout": _BUSY_S}})
             return optuna.storages.get_storage(_one_at_a_time(_open_database(url, make)))
         if parsed.drivername == "postgresql+psycopg" and _is_plain(url):
@@ -48,7 +57,7 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         raise InputError(
             f"{shown_url(url)} needs a driver that is not installed: pip install 'cappuccino[postgres]'"
         ) from error
-    except (exc.SQLAlchemyError, OSError, StorageInternalError, RuntimeError, ValueError, KeyError) as error:
+    except (exc.SQLAlchemyError, sqlite3.Error, OSError, StorageInternalError, RuntimeError, ValueError, KeyError) as error:
         raise InputError(unusable(url, error)) from error
     raise InputError(
         f"the storage is {shown_url(url)}; it must be sqlite:///FILE, journal:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME, "
@@ -77,6 +86,40 @@ def unusable(url: str, error: Exception) -> str:
     for password in (written, parsed.password, parsed.query.get("password")):
         text = text.replace(str(password), "***") if password else text
     return f"the storage {shown_url(url)} cannot be used: {text}"
+
+
+@contextlib.contextmanager
+def one_transaction(storage: optuna.storages.BaseStorage) -> Iterator[Callable[[int, Mapping[str, Any]], None]]:
+    """Let a database take what is written within at once, or nothing of it where an exception leaves; a journal takes it bit by bit.
+
+    Yields what sets user attributes of the trial with an identifier; it raises UpdateFinishedTrialError if that has ended. Optuna
+    makes a transaction of every attribute. To be used by one thread at a time.
+    """
+
+    def set_attributes(trial_id: int, attributes: Mapping[str, Any]) -> None:
+        for key, value in attributes.items():
+            storage.set_trial_user_attr(trial_id, key, value)
+
+    database = getattr(storage, "_backend", None)  # behind Optuna's cache
+    if not isinstance(database, optuna.storages.RDBStorage):
+        yield set_attributes
+        return
+    sessions = database.scoped_session
+    with database.engine.begin() as connection:
+
+        def set_at_once(trial_id: int, attributes: Mapping[str, Any]) -> None:
+            (key, value), *rest = attributes.items()
+            storage.set_trial_user_attr(trial_id, key, value)  # Optuna sees to it that the trial has not ended
+            if rest:
+                rows = [{"trial": trial_id, "key": key, "value": json.dumps(value)} for key, value in rest]
+                connection.execute(_SET_ATTRIBUTE, rows)
+
+        maker = orm.sessionmaker(bind=connection, join_transaction_mode="rollback_only")
+        database.scoped_session = orm.scoped_session(maker)
+        try:
+            yield set_at_once
+        finally:
+            database.scoped_session = sessions
 
 
 @contextlib.contextmanager
@@ -116,6 +159,36 @@ def _open_database(url: str, make: Callable[[str], optuna.storages.RDBStorage]) 
     raise AssertionError("unreachable")
 
 
+def _write_ahead(file: pathlib.Path) -> None:
+    """Let SQLite write ahead, for good, where all that may share the file are on one machine.
+
+    A commit then does not wait for the disk: a process that is killed has lost nothing, a machine without power the last commits.
+    It takes memory that all processes map; over a network it would damage the file (https://sqlite.org/wal.html).
+    """
+    if _file_system(file) not in _LOCAL:
+        return
+    until = time.monotonic() + _BUSY_S
+    with contextlib.closing(sqlite3.connect(file, timeout=_BUSY_S)) as connection:
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+                time.sleep(0.05)  # SQLite does not wait here where another process asks for the same at this moment
+
+
+def _file_system(path: pathlib.Path) -> str | None:
+    """What kind of file system the folder of `path` is on, like ext4; None where that cannot be told."""
+    if not _MOUNTS.exists():
+        return None
+    device = path.absolute().parent.stat().st_dev
+    mounts = (line.split(" ") for line in _MOUNTS.read_text().splitlines())
+    kinds = {fields[2]: fields[fields.index("-") + 1] for fields in mounts}
+    return kinds.get(f"{os.major(device)}:{os.minor(device)}")
+
+
 def _one_at_a_time(storage: optuna.storages.RDBStorage) -> optuna.storages.RDBStorage:
     """Let each transaction on SQLite begin with the write lock.
 
@@ -126,6 +199,8 @@ def _one_at_a_time(storage: optuna.storages.RDBStorage) -> optuna.storages.RDBSt
     @event.listens_for(storage.engine, "connect")
     def leave_transactions_to_us(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
+        if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+            connection.execute("PRAGMA synchronous=NORMAL")
 
     @event.listens_for(storage.engine, "begin")
     def take_the_lock(connection: Any) -> None:

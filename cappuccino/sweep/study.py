@@ -29,7 +29,7 @@ from sqlalchemy import exc
 
 from cappuccino.errors import InputError
 from cappuccino.sweep.leases import Lease, read_lease, this_process, why_over
-from cappuccino.sweep.storage import open_storage, shown_url, unusable
+from cappuccino.sweep.storage import one_transaction, open_storage, shown_url, unusable
 
 IDENTITY, CLAIM, LEASE, LOST, LOST_WHY, LOST_BY, RETRY_OF, FAILED = (
     "identity",
@@ -128,9 +128,10 @@ class SharedStudy:
         value: given if and only if `state` is COMPLETE; of a pruned trial Optuna keeps the last value that was reported.
         """
         try:
-            for key, content in (({FAILED: True} if state == TrialState.FAIL else {}) | dict(attributes)).items():
-                trial.set_user_attr(key, content)
-            self.study.tell(trial, value, state)
+            with one_transaction(self._storage) as set_attributes:
+                if attributes := ({FAILED: True} if state == TrialState.FAIL else {}) | dict(attributes):
+                    set_attributes(trial._trial_id, attributes)
+                self.study.tell(trial, value, state)
         except (UpdateFinishedTrialError, ValueError):
             if self._storage.get_trial(trial._trial_id).state.is_finished():
                 return False
@@ -191,13 +192,14 @@ class SharedStudy:
         """
         number, claim = trial._trial_id, read_lease(trial.user_attrs.get(CLAIM))
         try:
-            if claim is None or claim.owner != self._owner:
-                self._storage.set_trial_user_attr(number, CLAIM, self._lease().to_json())
-            if not self._storage.set_trial_state_values(number, TrialState.RUNNING):
-                return False
-            self._storage.set_trial_user_attr(number, LEASE, self._lease().to_json())
-            if self._points is not None and _FIXED not in trial.system_attrs:
-                self._storage.set_trial_system_attr(number, _FIXED, dict(self._points[place]))
+            with one_transaction(self._storage):
+                if claim is None or claim.owner != self._owner:
+                    self._storage.set_trial_user_attr(number, CLAIM, self._lease().to_json())
+                if not self._storage.set_trial_state_values(number, TrialState.RUNNING):
+                    return False
+                self._storage.set_trial_user_attr(number, LEASE, self._lease().to_json())
+                if self._points is not None and _FIXED not in trial.system_attrs:
+                    self._storage.set_trial_system_attr(number, _FIXED, dict(self._points[place]))
         except UpdateFinishedTrialError:
             return False
         return True
@@ -230,9 +232,9 @@ class SharedStudy:
         if (losses := losses_before + 1) >= MOST_LOSSES:
             attributes |= {FAILED: True, "reason": f"its process died {losses} times"}
         try:
-            for key, value in attributes.items():
-                self._storage.set_trial_user_attr(trial._trial_id, key, value)
-            return self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            with one_transaction(self._storage) as set_attributes:
+                set_attributes(trial._trial_id, attributes)
+                return self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
         except UpdateFinishedTrialError:
             return False
 

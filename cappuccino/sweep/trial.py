@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import statistics
 from collections.abc import Mapping, Sequence
 
 from flax import nnx
@@ -85,7 +85,7 @@ class RunningTrial:
 
     @property
     def share_done(self) -> float:
-        return mean([len(progress.validations) / progress.chunks for progress in self.seeds.values()])
+        return statistics.fmean(len(progress.validations) / progress.chunks for progress in self.seeds.values())
 
     def to_report(self) -> list[tuple[int, float]]:
         """(chunk, objective) that Optuna has not been told: the mean over seeds, of the chunks that all have done. One that stopped
@@ -107,8 +107,4 @@ class RunningTrial:
         return [progress.best for progress in self.seeds.values() if progress.best is not None]
 
     def _mean_of(self, validations: Sequence[Mapping[str, float]]) -> float:
-        return mean([objective_of(self.objective, one, self.direction) for one in validations])
-
-
-def mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
+        return statistics.fmean(objective_of(self.objective, one, self.direction) for one in validations)

@@ -10,13 +10,19 @@ import json
 import os
 import pathlib
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 
-import tensorboardX
+from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
+from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from cappuccino.errors import InputError
 
 Row = Mapping[str, float]
+
+_FILE_VERSION = "brain.Event:2"
+"""How a file of TensorBoard's events begins."""
 
 
 def read_rows(path: pathlib.Path) -> list[dict[str, float]]:
@@ -51,10 +57,11 @@ class MetricsLog:
         cut.replace(self._path)
         if (folder / "tensorboard").exists():
             shutil.rmtree(folder / "tensorboard")
-        self._events = tensorboardX.SummaryWriter(str(folder / "tensorboard"), flush_secs=10)
+        (folder / "tensorboard").mkdir()
+        self._events = RecordWriter((folder / "tensorboard" / f"events.out.tfevents.{int(time.time())}").open("wb"))
+        self._events.write(Event(wall_time=time.time(), file_version=_FILE_VERSION).SerializeToString())
         self._file = self._path.open("a")
-        for row in kept:
-            self._event(row)
+        self._write_events(kept)
 
     def __enter__(self) -> MetricsLog:
         return self
@@ -63,15 +70,20 @@ class MetricsLog:
         self._file.close()
         self._events.close()
 
-    def _event(self, row: Row) -> None:
-        for name, value in row.items():
-            if name not in ("update", "env_steps"):
-                self._events.add_scalar(name, value, int(row["env_steps"]))
+    def _write_events(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            values = [
+                Summary.Value(tag=name, simple_value=value)
+                for name, value in row.items()
+                if name not in ("update", "env_steps")
+            ]
+            event = Event(wall_time=time.time(), step=int(row["env_steps"]), summary=Summary(value=values))
+            self._events.write(event.SerializeToString())
+        self._events.flush()
 
     def write(self, rows: Sequence[Row]) -> None:
         """Append rows; returns when the JSON lines are on disk."""
         self._file.write("".join(json.dumps(dict(row)) + "\n" for row in rows))
         self._file.flush()
         os.fsync(self._file.fileno())
-        for row in rows:
-            self._event(row)
+        self._write_events(rows)

@@ -6,6 +6,7 @@ import collections
 import pathlib
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy
@@ -37,7 +38,7 @@ def finish(process: subprocess.Popen[str]) -> list[str]:
 
 def content_of(url: str) -> Any:
     """All that is in a storage."""
-    if not url.startswith("postgresql"):
+    if url.startswith("journal"):
         return pathlib.Path(url.partition(":///")[2]).read_bytes()
     engine = sqlalchemy.create_engine(url)
     tables = sqlalchemy.MetaData()
@@ -52,16 +53,26 @@ def trials_of(study: SharedStudy) -> list[FrozenTrial]:
     return study.study.get_trials(deepcopy=False)
 
 
-def assert_done(study: SharedStudy, n_trials: int) -> None:
-    """Each place was filled once, each lost trial has the one retry, with its parameters, and no place too many of them."""
-    trials = trials_of(study)
-    places = places_of(trials)
-    assert {trial.state for trial in trials} <= set(ENDED)
-    filled = collections.Counter(places[trial.number] for trial in trials if not is_lost(trial))
-    assert filled == dict.fromkeys(range(n_trials), 1)
+def assert_done(study: SharedStudy, n_trials: int, *, processes: int = 1) -> None:
+    """All have ended as they should, and nothing is left to claim. processes: how many shared the study."""
+    assert_all_ended(trials_of(study), n_trials, processes=processes)
     assert study.counted() == n_trials
     assert study.waiting() == 0
     assert study.claim() is None
+
+
+def assert_all_ended(trials: Sequence[FrozenTrial], n_trials: int, *, processes: int = 1) -> None:
+    """Each place was filled once, each lost trial has the one retry, with its parameters, and no place too many of them.
+
+    trials: all of a study, in order. Where several processes shared it, trials that were added at one moment may wait for ever.
+    """
+    places = places_of(trials)
+    if processes > 1:
+        trials = [one for one in trials if one.state != TrialState.WAITING or places.get(one.number, n_trials) < n_trials]
+    said = [(one.number, places.get(one.number), one.state.name, one.user_attrs) for one in trials]
+    assert {trial.state for trial in trials} <= set(ENDED), said
+    filled = collections.Counter(places[trial.number] for trial in trials if not is_lost(trial))
+    assert filled == dict.fromkeys(range(n_trials), 1)
     retries = collections.Counter(trial.user_attrs[RETRY_OF] for trial in trials if RETRY_OF in trial.user_attrs)
     assert retries == {trial.number: 1 for trial in trials if is_lost(trial)}
     deaths = collections.Counter(
@@ -71,10 +82,11 @@ def assert_done(study: SharedStudy, n_trials: int) -> None:
     for place, count in deaths.items():
         final = [trial for trial in trials if places[trial.number] == place][-1]
         assert (final.user_attrs.get("reason") == f"its process died {MOST_LOSSES} times") == (count == MOST_LOSSES)
+    by_number = {trial.number: trial for trial in trials}
     for trial in trials:
         if is_lost(trial):
             assert trial.user_attrs[LOST] is True
             assert trial.user_attrs[LOST_WHY]
-        if (parent := trial.user_attrs.get(RETRY_OF)) is not None and trials[parent].params:
-            assert trial.system_attrs["fixed_params"] == trials[parent].params
-            assert trial.params == trials[parent].params or LOST in trial.user_attrs
+        if (parent := trial.user_attrs.get(RETRY_OF)) is not None and by_number[parent].params:
+            assert trial.system_attrs["fixed_params"] == by_number[parent].params
+            assert trial.params == by_number[parent].params or LOST in trial.user_attrs

@@ -1,4 +1,4 @@
-"""A search small enough for a test, run as a user runs it: in a process of its own."""
+"""Searches run as a user runs them, in a process of their own, and one that is small enough for a test."""
 
 from __future__ import annotations
 
@@ -32,12 +32,22 @@ SMALL = (
 )
 
 
-def command(*words: str) -> list[str]:
-    return [sys.executable, str(ROOT / "train.py"), *SMALL, *words]
+def begin(folder: pathlib.Path, *words: str) -> subprocess.Popen[str]:
+    """`python train.py` with these words in a folder."""
+    command = [sys.executable, str(ROOT / "train.py"), *words]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended_well(process: subprocess.Popen[str]) -> str:
+    """What it printed. Raises RuntimeError with the end of what it said if it failed."""
+    out, err = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{process.args} ended with {process.returncode}: {err[-2000:]}")
+    return out
 
 
 def start(folder: pathlib.Path, *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(command(*words), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return begin(folder, *SMALL, *words)
 
 
 def search(*words: str, n_trials: int = 6) -> tuple[str, ...]:
