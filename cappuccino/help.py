@@ -113,6 +113,7 @@ COMMANDS: dict[str, Help] = {
             ("verdict.deflated=0.95", "and verdict.confidence, draws: when something is found"),
             ("cut=DATE", "bars from then on stay unseen; the start of the test span otherwise"),
             ("agent=... network=... training.env_steps=...", "and all else that `train` takes"),
+            ("best=STUDY", "a study's best trial, all of its trials counted as tried"),
             ("artifact=FOLDER", "an artifact to look at"),
             ("data=...", "the bars; those of its training otherwise"),
             ("cuts=20 rows=100", "of `causality`: cuts of the future, rows of the warm-up"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import time
 
@@ -17,6 +18,7 @@ from cappuccino.evaluation.folds import Folds, folds_of
 from cappuccino.evaluation.metrics import bars_a_year
 from cappuccino.evaluation.splits import iso, row_of
 from cappuccino.market import MarketSpec
+from cappuccino.sweep.best import read_record, recorded_config
 from cappuccino.training.compilation import compile_report
 from cappuccino.training.device import cpu_devices, select_device
 from cappuccino.validation.champion import champion_fold, export_champion
@@ -37,6 +39,9 @@ def run(config: ValidateConfig) -> None:
 
 def _validate(config: ValidateConfig, console: Console) -> None:
     begun = time.monotonic()
+    tried = np.zeros(0)
+    if config.best is not None:
+        config, tried = _of_study(config, config.best)
     folder = pathlib.Path(config.runs_dir) / config.name
     if folder.exists():
         raise InputError(f"{folder} exists; choose another name=")
@@ -57,7 +62,7 @@ def _validate(config: ValidateConfig, console: Console) -> None:
         f"trained     {len(trained)} trainings, {steps:,} env steps, in {time.monotonic() - begun:.0f} s with all else"
     )
     crossed = run_folds(config, data, folds, trained, seeds)
-    verdict = judge(crossed, config.verdict, _trials())
+    verdict = judge(crossed, config.verdict, tried)
     said = sentence(verdict, crossed, config.verdict, bars_a_year(data.spec.bar_seconds))
     numbers = write_numbers(crossed, trained, verdict, said, config, folder / "validation.json")
     print_figures(crossed, console)
@@ -70,8 +75,12 @@ def _validate(config: ValidateConfig, console: Console) -> None:
     console.print(f"champion    {folder / 'artifact'}: {len(champions)} seeds, each trained on all bars to {last}, as one")
 
 
-def _trials() -> Float[np.ndarray, "C"]:
-    return np.zeros(0)
+def _of_study(config: ValidateConfig, study: str) -> tuple[ValidateConfig, Float[np.ndarray, "C"]]:
+    """The configuration of a study's best trial, validated as `config` says, and the hedged Sharpe ratios of all of its trials."""
+    record = read_record(study, config.runs_dir)
+    own = recorded_config(record, name=config.name, runs_dir=config.runs_dir, device=config.device, resume=False, best=None)
+    groups = {name: getattr(own, name) for name in ("data", "features", "costs", "env", "network", "agent", "training")}
+    return dataclasses.replace(config, **groups), np.array(record["tried"])
 
 
 def _describe(config: ValidateConfig, spec: MarketSpec, folds: Folds, stop: int, console: Console) -> None:

@@ -21,6 +21,7 @@ from cappuccino.errors import InputError
 from cappuccino.sweep.engine import Markets
 from cappuccino.sweep.objective import objective_of
 from cappuccino.sweep.pool import LanePool, Placed
+from cappuccino.sweep.significance import tried_ratios
 from cappuccino.sweep.trial import SeedProgress
 from cappuccino.sweep.trial_folder import keep_training
 from cappuccino.training.device import select_device
@@ -41,6 +42,7 @@ def write_best(best: FrozenTrial, study: optuna.Study, settings: SweeperConfig, 
         "parameters": dict(best.params),
         "placed": best.user_attrs["placed"],
         "jax": best.user_attrs["jax"],
+        "tried": [float(ratio) for ratio in tried_ratios(study)],
         "configuration": {**configuration, "data": data},
     }
     whole = folder / "best.yaml.tmp"
@@ -54,7 +56,7 @@ def train_best(config: TrainConfig, console: Console) -> None:
     Only where the run lies (name, runs_dir, device) is taken from `config`. Raises InputError for an unknown study.
     """
     assert config.best is not None
-    record = _read(config.best, config.runs_dir)
+    record = read_record(config.best, config.runs_dir)
     placed = {int(seed): Placed(**where) for seed, where in record["placed"].items()}
     shape = next(iter(placed.values()))
     console.print(f"device      {select_device(config.device, shape.devices)}")
@@ -89,14 +91,20 @@ def _compared(value: float, record: dict[str, Any]) -> str:
 def _progress(config: TrainConfig, record: dict[str, Any], seed: int, markets: Markets, *, several: bool) -> SeedProgress:
     name = f"{config.name}/seed-{seed}" if several else config.name
     where = {"name": name, "runs_dir": config.runs_dir, "device": config.device, "resume": False, "best": config.best}
-    try:
-        one = train_config_of({**record["configuration"], **where, "seed": seed})
-    except (OmegaConfBaseException, KeyError, AttributeError) as error:
-        raise InputError(f"the record of study {record['study']} holds no configuration: {error}") from error
+    one = recorded_config(record, **where, seed=seed)
     return SeedProgress(markets.training(one), config=one)
 
 
-def _read(name: str, runs_dir: str) -> dict[str, Any]:
+def recorded_config(record: dict[str, Any], **changes: Any) -> TrainConfig:
+    """The configuration of the best trial with these changes, which must say where it runs. Raises InputError where there is none."""
+    try:
+        return train_config_of({**record["configuration"], **changes})
+    except (OmegaConfBaseException, KeyError, AttributeError) as error:
+        raise InputError(f"the record of study {record['study']} holds no configuration: {error}") from error
+
+
+def read_record(name: str, runs_dir: str) -> dict[str, Any]:
+    """What `write_best` wrote: of a study by its name below runs_dir, or by its folder or file. Raises InputError where there is none."""
     tried = [pathlib.Path(name), pathlib.Path(name) / "best.yaml", pathlib.Path(runs_dir) / name / "best.yaml"]
     for path in tried:
         if path.is_file():

@@ -10,14 +10,18 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from cappuccino.config.sweep import OBJECTIVES, SweeperConfig
+from cappuccino.errors import InputError
 from cappuccino.evaluation.report import UNDEFINED, signed
 from cappuccino.sweep.best import write_best
 from cappuccino.sweep.ends import end_of
 from cappuccino.sweep.report import write_study_report
-from cappuccino.sweep.significance import Significance, significance_of
+from cappuccino.sweep.returns import judge_returns
+from cappuccino.sweep.significance import JUDGED, Significance, significance_of
 from cappuccino.sweep.study import SharedStudy
 
 CONVINCING = 0.95
+MOST_OVERFIT = 0.1
+"""Probability of backtest overfitting beyond which what was chosen is noise (validation of Bailey and others, 2017)."""
 
 
 def conclude(shared: SharedStudy, settings: SweeperConfig, folder: pathlib.Path, console: Console) -> None:
@@ -36,6 +40,7 @@ def conclude(shared: SharedStudy, settings: SweeperConfig, folder: pathlib.Path,
             if found.deflated is None
             else f"{found.deflated:.2f}; {CONVINCING} would convince",
         }
+    facts |= _overfitting(shared.study, folder)
     facts |= {
         "Objective": f"{settings.objective}: {OBJECTIVES[settings.objective]}, on the validation span, after costs",
         "Trials": f"{shared.counted()} of {shared.n_trials} begun or ended, {settings.seeds} seed{'s' * (settings.seeds > 1)} each",
@@ -49,6 +54,23 @@ def conclude(shared: SharedStudy, settings: SweeperConfig, folder: pathlib.Path,
             f"best        {folder / 'best.yaml'}; train it again with: python train.py best={shared.study.study_name}"
         )
     console.print(f"report      {folder / 'report.html'}")
+
+
+def _overfitting(study: optuna.Study, folder: pathlib.Path) -> dict[str, str]:
+    """What choosing the best of these trials by one half of the bars was worth on the other."""
+    numbers = [one.number for one in study.get_trials(deepcopy=False, states=JUDGED)]
+    try:
+        found = judge_returns(folder, numbers)
+    except InputError as error:
+        return {"Probability of backtest overfitting": f"{UNDEFINED}: {error}"}
+    if found.overfitting is None:
+        return {"Probability of backtest overfitting": f"{UNDEFINED}: {found.reason}"}
+    idle = f", {found.idle} that did nothing left out" if found.idle else ""
+    return {
+        "Probability of backtest overfitting": f"{found.overfitting.pbo:.2f} over {len(found.overfitting.logits):,} halves of "
+        f"{found.bars:,} bars of {found.trials} trials{idle}; above {MOST_OVERFIT} is to be rejected",
+        "Chosen on one half, loses on the other": f"{found.overfitting.probability_of_loss:.0%} of halves",
+    }
 
 
 def verdict(study: optuna.Study, best: FrozenTrial | None, found: Significance | None) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 from rich.console import Console
@@ -19,9 +21,10 @@ from cappuccino.errors import InputError
 from cappuccino.sweep.engine import Engine, Markets
 from cappuccino.sweep.pool import ChunkOfLane
 from cappuccino.sweep.progress import SearchProgress
+from cappuccino.sweep.returns import write_returns
 from cappuccino.sweep.study import SharedStudy
 from cappuccino.sweep.trial import RunningTrial, SeedProgress
-from cappuccino.sweep.trial_folder import keep_training, validation_figures
+from cappuccino.sweep.trial_folder import keep_training, validation_figures, validation_path
 from cappuccino.training.run import configuration_of
 
 Compose = Callable[[Sequence[str], str], TrainConfig]
@@ -136,11 +139,14 @@ class Search:
         return {**self._figures(running), "placed": placed, "configuration": configuration_of(first), "jax": jax.__version__}
 
     def _figures(self, running: RunningTrial) -> dict[str, float]:
-        """Of each training's best chunk so far over the validation span, the means over seeds."""
-        found = []
+        """Of each training's best chunk so far over the validation span, the means over seeds; their returns are kept in a file."""
+        found, paths = [], []
         for seed, progress in running.seeds.items():
             weights, _ = progress.kept or self._engine.best((running.trial.number, seed))
-            found.append(validation_figures(progress.training, weights))
+            paths.append(validation_path(progress.training, weights))
+            found.append(validation_figures(paths[-1], progress.training.data.market))
+        study = pathlib.Path(next(iter(running.seeds.values())).config.runs_dir) / self._folder
+        write_returns(study, running.trial.number, paths[0].timestamps[1:], np.mean([path.returns for path in paths], axis=0))
         return {name: statistics.fmean([one[name] for one in found]) for name in found[0] if all(name in one for one in found)}
 
     def _end(self, running: RunningTrial, value: float | None, state: TrialState, attributes: Mapping[str, Any]) -> None:

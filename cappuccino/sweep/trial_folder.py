@@ -9,8 +9,9 @@ from flax import nnx
 
 from cappuccino.assemble import Training
 from cappuccino.config.roots import TrainConfig
-from cappuccino.evaluation.backtest import backtest_span, policy_strategy
+from cappuccino.evaluation.backtest import Path, backtest_span, policy_strategy
 from cappuccino.evaluation.metrics import bars_a_year, hedged, measure, return_figures
+from cappuccino.market import Market
 from cappuccino.training.metrics_log import MetricsLog
 from cappuccino.training.run import Run, identity_of
 
@@ -33,22 +34,26 @@ def keep_training(
     return run
 
 
-def validation_figures(training: Training, weights: nnx.State) -> dict[str, float]:
-    """`METRICS` over the validation span, those that are defined, and what luck is judged by.
+def validation_path(training: Training, weights: nnx.State) -> Path:
+    """What these parameters do on the validation span."""
+    policy, data = training.policy(weights), training.data
+    lookback = policy.shape.lookback
+    return backtest_span(policy_strategy(policy, lookback), data.market, data.spec, data.spans.valid, lookback, training.judged)
+
+
+def validation_figures(path: Path, market: Market) -> dict[str, float]:
+    """`METRICS` of a path, those that are defined, and what luck is judged by.
 
     bars: how many returns; bars_a_year. hedged_sharpe, hedged_skew, hedged_kurtosis: of the returns `hedged` against equal weights
     held without costs, as `active` is measured; the ratio is per bar, and 0 where they do not vary, as out of the market.
     """
-    policy, data = training.policy(weights), training.data
-    lookback = policy.shape.lookback
-    path = backtest_span(policy_strategy(policy, lookback), data.market, data.spec, data.spans.valid, lookback, training.judged)
-    close = np.asarray(data.market.close, np.float64)
+    close = np.asarray(market.close, np.float64)
     alone = return_figures(hedged(path.returns, (close[path.rows + 1] / close[path.rows]).mean(axis=1) - 1), 1.0)
     figures = measure(path, None) | {
         "hedged_sharpe": alone["sharpe"] or 0.0,
         "hedged_skew": alone["skew"],
         "hedged_kurtosis": alone["kurtosis"],
         "bars": len(path.returns),
-        "bars_a_year": bars_a_year(data.spec.bar_seconds),
+        "bars_a_year": bars_a_year(path.bar_seconds),
     }
     return {name: value for name, value in figures.items() if value is not None}
