@@ -104,7 +104,7 @@ def recorded_config(record: dict[str, Any], **changes: Any) -> TrainConfig:
 
 
 def read_record(name: str, runs_dir: str) -> dict[str, Any]:
-    """What `write_best` wrote: of a study by its name below runs_dir, or by its folder or file. Raises InputError where there is none."""
+    """What `write_best` wrote of a study, by its name below runs_dir, its folder or the file. Raises InputError where there is none."""
     tried = [pathlib.Path(name), pathlib.Path(name) / "best.yaml", pathlib.Path(runs_dir) / name / "best.yaml"]
     for path in tried:
         if path.is_file():
