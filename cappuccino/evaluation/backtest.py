@@ -170,10 +170,24 @@ def table_strategy(weights: Float[Array | np.ndarray, "N A"]) -> Strategy:
     return Strategy(TableRule(), jnp.asarray(weights))
 
 
+LONGEST_DELAY = 3
+"""Bars by which an order may be late: as many targets are kept on their way to the venue."""
+
+
 def replay(
-    rule: Rule, arrays: Any, market: Market, rows: Int[Array, "N"], params: EnvParams, initial_weights: Float[Array, "A R"]
+    rule: Rule,
+    arrays: Any,
+    market: Market,
+    rows: Int[Array, "N"],
+    params: EnvParams,
+    initial_weights: Float[Array, "A R"],
+    delay: Int[Array, "R"] | None = None,
 ) -> Record:
     """The paths of R accounts, a pure function of arrays: jit it with `rule` static, vmap it over arrays or markets.
+
+    `delay`, 0 to LONGEST_DELAY bars for each account, is how much later than decided targets reach the venue: those decided at
+    the close of t, from the account as it is then, are planned at the close of t + delay and filled at the open after it. Until
+    the first of an episode arrives nothing is ordered; what is still on its way as an episode ends is lost.
 
     Fee, half-spread and slippage are the same for all accounts, (), or one for each, (R,). Where rows[k] is not rows[k-1] + 1
     an episode begins: the accounts are opened anew with the capital, already in the initial weights. `rows` must not hold the
@@ -189,13 +203,18 @@ def replay(
     def opened(row: Int[Array, ""]) -> Any:
         return open_account(start, market.close[row][:, None], capital)
 
-    def step(account: Any, xs: Any) -> tuple[Any, Record]:
-        row, begin, inputs = xs
-        account = jax.tree.map(lambda new, old: jnp.where(begin, new, old), opened(row), account)
+    def step(carry: Any, xs: Any) -> tuple[Any, Record]:
+        (account, late), (row, age, inputs) = carry, xs
+        account = jax.tree.map(lambda new, old: jnp.where(age == 0, new, old), opened(row), account)
         targets = rule.decide(arrays, inputs, mark(account, market.close[row][:, None])).astype(dtype)
-        bar = bar_at(market, row)
-        account, trades = trade(account, targets, bar, costs)
-        return account, Record(
+        bar, arrived = bar_at(market, row), targets
+        if delay is not None:
+            for bars, earlier in enumerate(late, start=1):
+                arrived = jnp.where(delay == bars, earlier, arrived)
+            bar = bar._replace(tradable=bar.tradable & (delay <= age))
+            late = (targets, *late[:-1])
+        account, trades = trade(account, arrived, bar, costs)
+        return (account, late), Record(
             equity=account.equity,
             weights=mark(account, bar.next_close),
             targets=targets,
@@ -207,8 +226,10 @@ def replay(
             refused=trades.refused,
         )
 
-    xs = (rows, episode_begins(rows), rule.prepare(arrays, market, rows))
-    return jax.lax.scan(step, opened(rows[0]), xs)[1]
+    begins, step_number = episode_begins(rows), jnp.arange(len(rows))
+    age = step_number - jax.lax.cummax(jnp.where(begins, step_number, 0))
+    late = () if delay is None else (jnp.zeros_like(start),) * LONGEST_DELAY
+    return jax.lax.scan(step, (opened(rows[0]), late), (rows, age, rule.prepare(arrays, market, rows)))[1]
 
 
 def replay_one(
