@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from cappuccino.config import costs, data, roots, sweep, trading, training
+from cappuccino.config import costs, data, roots, stress, sweep, trading, training
 from cappuccino.config.roots import TrainConfig
 from cappuccino.errors import InputError
 
@@ -23,6 +23,7 @@ SCHEMAS: dict[str, dict[str, type[Any]]] = {
     "network": {"network": training.NetworkConfig},
     "agent": {"ppo": training.PPOConfig, "apg": training.APGConfig},
     "training": {"training": training.TrainingConfig},
+    "stress": {"stress": stress.StressConfig},
     "hydra/sweeper": {"optuna": sweep.SweeperConfig},
     "hydra/launcher": {"ray": sweep.RayConfig},
     "broker": {"local": trading.LocalBrokerConfig, "alpaca": trading.AlpacaBrokerConfig},

@@ -116,7 +116,13 @@ def test_with_a_delay_the_slow_backtest_trades_what_was_decided_as_many_bars_bef
     market, _ = made_market((60,), seed=9, holes=0.1)
     first = np.array([0.2, 0.3, 0.1], np.float32)
     record = replay(
-        HalvingRule(), jnp.asarray(table()), market, jnp.asarray(ROWS), made_params(), jnp.tile(first[:, None], 4), jnp.asarray(DELAYS)
+        HalvingRule(),
+        jnp.asarray(table()),
+        market,
+        jnp.asarray(ROWS),
+        made_params(),
+        jnp.tile(first[:, None], 4),
+        jnp.asarray(DELAYS),
     )
     begins = np.diff(ROWS, prepend=-1) != 1
     for delay in DELAYS:
@@ -145,7 +151,9 @@ def test_what_is_late_is_unmoved_by_later_bars():
         close=market.close.at[cut + 1 :].multiply(0.7),
         features=market.features.at[cut + 1 :].add(1),
     )
-    before, after = (np.asarray(equity_by_costs(policy(), m, ROWS, made_params(), settings, mesh_of())) for m in (market, changed))
+    before, after = (
+        np.asarray(equity_by_costs(policy(), m, ROWS, made_params(), settings, mesh_of())) for m in (market, changed)
+    )
     known = cut > ROWS
     np.testing.assert_array_equal(before[known], after[known])
     assert (before[~known][0] != after[~known][0]).all()
