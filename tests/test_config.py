@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from cappuccino.config import TrainConfig, compose, conf_dir
 from cappuccino.config.checks import check_ranges, seconds_of_bar, unix_seconds
-from cappuccino.config.composition import load_train_config, save_config
+from cappuccino.config.composition import load_train_config, register, save_config
 from cappuccino.config.roots import ROOTS
+from cappuccino.config.stress import StressConfig
 from cappuccino.config.training import REWARD_NAMES
 from cappuccino.errors import InputError
 
@@ -34,7 +35,7 @@ def test_every_command_composes_to_its_own_class(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "choice", [f"{path.parent.name}={path.stem}" for path in FILES if path.parent.name not in ("conf", "broker")]
+    "choice", [f"{path.parent.name}={path.stem}" for path in FILES if path.parent.name not in ("conf", "broker", "stress")]
 )
 def test_every_choice_of_every_group_composes(choice: str) -> None:
     path = ["data.path=x"] if choice in ("data=files", "data=alpaca") else []
@@ -44,6 +45,16 @@ def test_every_choice_of_every_group_composes(choice: str) -> None:
 @pytest.mark.parametrize("broker", ["local", "alpaca"])
 def test_every_broker_composes(broker: str) -> None:
     assert compose("trade", ["artifact=x", f"broker={broker}"]).broker.name == broker
+
+
+def test_stress_composes() -> None:
+    import hydra
+    from omegaconf import OmegaConf
+
+    register()
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+        composed = hydra.compose(config_name="stress/default")
+    assert isinstance(OmegaConf.to_object(composed.stress), StressConfig)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(conf_dir()).as_posix())
@@ -62,9 +73,9 @@ def test_classes_hold_no_values() -> None:
     def has_default(field: dataclasses.Field[Any]) -> bool:
         return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 
-    from cappuccino.config import costs, data, trading, training
+    from cappuccino.config import costs, data, stress, trading, training
 
-    modules = (costs, data, trading, training)
+    modules = (costs, data, stress, trading, training)
     classes = [value for module in modules for value in vars(module).values() if dataclasses.is_dataclass(value)]
     assert len(classes) >= 14
     assert [field.name for cls in (*classes, *ROOTS.values()) for field in dataclasses.fields(cls) if has_default(field)] == []

@@ -30,7 +30,7 @@ def break_even_cost(
         raise InputError(f"the highest cost to try is {highest}; it must be a fraction of the notional in (0, 1)")
     parts = np.array([float(params.costs.taker_fee), float(params.costs.half_spread), float(params.costs.slippage)])
     shares = parts / parts.sum() if parts.sum() > 0 else np.array([1.0, 0.0, 0.0])
-    low, high = 0.0, highest
+    low, high, earned, lost = 0.0, highest, 0.0, 0.0
     for _ in range(ROUNDS):
         cost = np.linspace(low, high, POINTS)
         equity = equity_by_costs(strategy, market, rows, params, CostSettings(*np.outer(shares, cost)), mesh)

@@ -68,10 +68,11 @@ def _equities(
     def on_device(
         arrays: Any, market: Market, rows: Int[Array, "N"], params: EnvParams, settings: CostSettings
     ) -> Float[Array, "N s"]:
-        fees = {name: part for name, part in settings._asdict().items() if name != "delay"}
-        costs = params.costs._replace(**fees)
-        cash = jnp.zeros((market.close.shape[1], len(settings.taker_fee)), market.close.dtype)
-        return replay(rule, arrays, market, rows, params._replace(costs=costs), cash, settings.delay).equity
+        fee, half_spread, slippage, delay = settings
+        costs = params.costs._replace(taker_fee=fee, half_spread=half_spread, slippage=slippage)
+        cash = jnp.zeros((market.close.shape[1], len(fee)), market.close.dtype)
+        late = None if delay is None else jnp.asarray(delay)
+        return replay(rule, arrays, market, rows, params._replace(costs=costs), cash, late).equity
 
     same, spread = PartitionSpec(), PartitionSpec(AXIS)
     return jax.shard_map(
