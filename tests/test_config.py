@@ -27,10 +27,11 @@ from cappuccino.config import (
 from cappuccino.config.checks import check_ranges, seconds_of_bar, unix_seconds
 from cappuccino.config.composition import load_train_config, register, save_config
 from cappuccino.config.roots import ROOTS
+from cappuccino.config.stress import StressConfig
 from cappuccino.config.training import REWARD_NAMES
 from cappuccino.errors import InputError
 
-NOT_OF_TRAIN = ("conf", "broker", "validation", "verdict")
+NOT_OF_TRAIN = ("conf", "broker", "validation", "verdict", "stress")
 NEEDED = {
     "backtest": ["run=x"],
     "export": ["run=x"],
@@ -100,6 +101,16 @@ def test_a_split_that_cannot_be_is_named_with_what_is_allowed(schema: type[Any],
     assert said in str(caught.value)
 
 
+def test_stress_composes() -> None:
+    import hydra
+    from omegaconf import OmegaConf
+
+    register()
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+        composed = hydra.compose(config_name="stress/default")
+    assert isinstance(OmegaConf.to_object(composed.stress), StressConfig)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(conf_dir()).as_posix())
 def test_every_file_says_what_it_is_and_every_value_what_it_means(path: pathlib.Path) -> None:
     lines = path.read_text().splitlines()
@@ -116,9 +127,9 @@ def test_classes_hold_no_values() -> None:
     def has_default(field: dataclasses.Field[Any]) -> bool:
         return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 
-    from cappuccino.config import costs, data, trading, training, validation, verdict
+    from cappuccino.config import costs, data, stress, trading, training, validation, verdict
 
-    modules = (costs, data, trading, training, validation, verdict)
+    modules = (costs, data, stress, trading, training, validation, verdict)
     classes = [value for module in modules for value in vars(module).values() if dataclasses.is_dataclass(value)]
     assert len(classes) >= 14
     assert [field.name for cls in (*classes, *ROOTS.values()) for field in dataclasses.fields(cls) if has_default(field)] == []

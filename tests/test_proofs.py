@@ -42,3 +42,8 @@ def test_an_artifact_decides_as_the_trainer_did(shared_data: pathlib.Path) -> No
 @pytest.mark.slow
 def test_a_lane_learns_what_a_training_alone_does() -> None:
     assert "indistinguishable" in run("lanes", "--updates", "2", "--seeds", "8")
+
+
+@pytest.mark.slow
+def test_no_delay_is_a_delay_of_nothing() -> None:
+    assert "holds: in under 10 s" in run("stress_grid", "--bars", "100", "--repeats", "1")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from cappuccino.config import costs, data, roots, sweep, trading, training, validation, verdict
+from cappuccino.config import costs, data, roots, stress, sweep, trading, training, validation, verdict
 from cappuccino.config.roots import TrainConfig
 from cappuccino.errors import InputError
 
@@ -30,6 +30,7 @@ SCHEMAS: dict[str, dict[str, type[Any]]] = {
         "cpcv": validation.CPCVConfig,
     },
     "verdict": {"verdict": verdict.VerdictConfig},
+    "stress": {"stress": stress.StressConfig},
     "hydra/sweeper": {"optuna": sweep.SweeperConfig},
     "hydra/launcher": {"ray": sweep.RayConfig},
     "broker": {"local": trading.LocalBrokerConfig, "alpaca": trading.AlpacaBrokerConfig},

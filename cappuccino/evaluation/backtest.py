@@ -26,10 +26,6 @@ ENCODE_ROWS = 512
 """Rows whose windows are encoded at once: bounds the memory of a backtest whatever its length."""
 
 
-MOST_DELAY = 3
-"""Bars from a decision to its orders, at most."""
-
-
 @runtime_checkable
 class Rule(Protocol):
     """How a strategy decides: hashable and free of arrays, so that equal rules share one compiled program."""
@@ -174,6 +170,10 @@ def table_strategy(weights: Float[Array | np.ndarray, "N A"]) -> Strategy:
     return Strategy(TableRule(), jnp.asarray(weights))
 
 
+LONGEST_DELAY = 3
+"""Bars by which an order may be late: as many targets are kept on their way to the venue."""
+
+
 def replay(
     rule: Rule,
     arrays: Any,
@@ -185,11 +185,13 @@ def replay(
 ) -> Record:
     """The paths of R accounts, a pure function of arrays: jit it with `rule` static, vmap it over arrays or markets.
 
+    `delay`, 0 to LONGEST_DELAY bars for each account, is how much later than decided targets reach the venue: those decided at
+    the close of t, from the account as it is then, are planned at the close of t + delay and filled at the open after it. Until
+    the first of an episode arrives nothing is ordered; what is still on its way as an episode ends is lost.
+
     Fee, half-spread and slippage are the same for all accounts, (), or one for each, (R,). Where rows[k] is not rows[k-1] + 1
     an episode begins: the accounts are opened anew with the capital, already in the initial weights. `rows` must not hold the
-    last row of a segment, so neighbouring rows always share a segment. With a delay, 0 to MOST_DELAY bars for each account, the targets
-    decided at the close of t are planned, on prices and cash of then, at the close of t + delay; until an episode's first arrive the
-    account keeps what it has. The record's targets are those that were planned. Works in the dtype of market.close. Increments may have
+    last row of a segment, so neighbouring rows always share a segment. Works in the dtype of market.close. Increments may have
     the shape (), (A,) or (A, 1, ...).
     """
     dtype = market.close.dtype
@@ -202,17 +204,16 @@ def replay(
         return open_account(start, market.close[row][:, None], capital)
 
     def step(carry: Any, xs: Any) -> tuple[Any, Record]:
-        row, begin, inputs = xs
-        account, late = carry
-        account = jax.tree.map(lambda new, old: jnp.where(begin, new, old), opened(row), account)
-        held = mark(account, market.close[row][:, None])
-        targets = rule.decide(arrays, inputs, held).astype(dtype)
+        (account, late), (row, age, inputs) = carry, xs
+        account = jax.tree.map(lambda new, old: jnp.where(age == 0, new, old), opened(row), account)
+        targets = rule.decide(arrays, inputs, mark(account, market.close[row][:, None])).astype(dtype)
+        bar, arrived = bar_at(market, row), targets
         if delay is not None:
-            age, under_way = jnp.where(begin, 0, late[0]), jnp.concatenate([targets[None], late[1]])
-            arrived = jnp.take_along_axis(under_way, delay[None, None, :], axis=0)[0]
-            targets, late = jnp.where(age < delay, held, arrived), (age + 1, under_way[:-1])
-        bar = bar_at(market, row)
-        account, trades = trade(account, targets, bar, costs)
+            for bars, earlier in enumerate(late, start=1):
+                arrived = jnp.where(delay == bars, earlier, arrived)
+            bar = bar._replace(tradable=bar.tradable & (delay <= age))
+            late = (targets, *late[:-1])
+        account, trades = trade(account, arrived, bar, costs)
         return (account, late), Record(
             equity=account.equity,
             weights=mark(account, bar.next_close),
@@ -225,9 +226,10 @@ def replay(
             refused=trades.refused,
         )
 
-    xs = (rows, episode_begins(rows), rule.prepare(arrays, market, rows))
-    late = None if delay is None else (jnp.int32(0), jnp.zeros((MOST_DELAY, *start.shape), dtype))
-    return jax.lax.scan(step, (opened(rows[0]), late), xs)[1]
+    begins, step_number = episode_begins(rows), jnp.arange(len(rows))
+    age = step_number - jax.lax.cummax(jnp.where(begins, step_number, 0))
+    late = () if delay is None else (jnp.zeros_like(start),) * LONGEST_DELAY
+    return jax.lax.scan(step, (opened(rows[0]), late), (rows, age, rule.prepare(arrays, market, rows)))[1]
 
 
 def replay_one(

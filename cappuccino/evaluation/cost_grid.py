@@ -13,14 +13,14 @@ from jaxtyping import Array, Float, Int
 
 from cappuccino.env import EnvParams
 from cappuccino.errors import InputError
-from cappuccino.evaluation.backtest import MOST_DELAY, Rule, Strategy, replay
+from cappuccino.evaluation.backtest import LONGEST_DELAY, Rule, Strategy, replay
 from cappuccino.market import Market
 from cappuccino.mesh import AXIS
 
 
 class CostSettings(NamedTuple):
-    """Costs of S settings, as fractions of the notional (see `cappuccino.env.Costs`), and bars from each decision to its orders, 0 to
-    MOST_DELAY; None for no delay in any."""
+    """Costs of S settings, as fractions of the notional (see `cappuccino.env.Costs`), and by how many bars targets reach the
+    venue late (see `replay`); None: no setting has a delay."""
 
     taker_fee: Float[Array | np.ndarray, "S"]
     half_spread: Float[Array | np.ndarray, "S"]
@@ -38,20 +38,25 @@ def equity_by_costs(
 ) -> Float[Array, "N S"]:
     """Equity (quote currency) after each step and under each setting, from cash; all else as in `backtest`.
 
-    One program is compiled for every rule, shape and number of settings, and another one for delays. Raises InputError where the
-    settings are not rows of one length, and for a delay out of range.
+    One program is compiled for every rule, shape and number of settings, with and without delays. Raises InputError where the
+    settings are not rows of one length, or a delay is not a whole number of 0 to LONGEST_DELAY bars.
     """
     shapes = [np.shape(part) for part in settings if part is not None]
     if len(shapes[0]) != 1 or len(set(shapes)) != 1 or shapes[0][0] == 0:
         raise InputError(f"cost settings have the shapes {shapes}; they must be rows of one length of at least 1")
-    if settings.delay is not None and not ((delay := np.asarray(settings.delay)) >= 0).all() & (delay <= MOST_DELAY).all():
-        raise InputError(f"delays run from {delay.min()} to {delay.max()}; they must be 0 to {MOST_DELAY} bars")
+    delay = settings.delay
+    if delay is not None and not np.isin(np.asarray(delay), np.arange(LONGEST_DELAY + 1)).all():
+        raise InputError(f"delays are {np.unique(np.asarray(delay)).tolist()} bars; each must be one of 0 to {LONGEST_DELAY}")
     number = shapes[0][0]
-    # Filled up with copies of the last, so that every device has as many; what they give is cut off.
-    missing = -number % mesh.size
-    padded = [part if part is None else np.pad(part, (0, missing), mode="edge") for part in settings]
-    costs = (jnp.asarray(part, market.close.dtype) for part in padded[:3])
-    filled = CostSettings(*costs, delay=None if padded[3] is None else jnp.asarray(padded[3], jnp.int32))
+
+    def even(part: Array | np.ndarray, dtype: Any) -> Array:
+        """Filled up with copies of the last, so that every device has as many; what they give is cut off."""
+        return jnp.asarray(np.pad(part, (0, -number % mesh.size), mode="edge"), dtype)
+
+    filled = CostSettings(
+        *(even(part, market.close.dtype) for part in settings[:3]),
+        delay=None if delay is None else even(delay, jnp.int32),
+    )
     equity = _equities(strategy.rule, strategy.arrays, market, jnp.asarray(rows, int), params, filled, mesh=mesh)
     return equity[:, :number]
 
@@ -63,14 +68,23 @@ def _equities(
     def on_device(
         arrays: Any, market: Market, rows: Int[Array, "N"], params: EnvParams, settings: CostSettings
     ) -> Float[Array, "N s"]:
-        costs = params.costs._replace(
-            taker_fee=settings.taker_fee, half_spread=settings.half_spread, slippage=settings.slippage
-        )
-        cash = jnp.zeros((market.close.shape[1], len(settings.taker_fee)), market.close.dtype)
-        delay = None if settings.delay is None else jnp.asarray(settings.delay)
-        return replay(rule, arrays, market, rows, params._replace(costs=costs), cash, delay).equity
+        fee, half_spread, slippage, delay = settings
+        costs = params.costs._replace(taker_fee=fee, half_spread=half_spread, slippage=slippage)
+        cash = jnp.zeros((market.close.shape[1], len(fee)), market.close.dtype)
+        late = None if delay is None else jnp.asarray(delay)
+        return replay(rule, arrays, market, rows, params._replace(costs=costs), cash, late).equity
 
     same, spread = PartitionSpec(), PartitionSpec(AXIS)
     return jax.shard_map(
         on_device, mesh=mesh, in_specs=(same, same, same, same, spread), out_specs=PartitionSpec(None, AXIS), check_vma=False
     )(arrays, market, rows, params, settings)
+
+
+def mean_log_growth(
+    equity: Float[Array | np.ndarray, "N S"], rows: Int[np.ndarray, "N"], capital: float
+) -> Float[np.ndarray, "S"]:
+    """Mean log growth per bar of accounts that start from `capital` wherever a run of rows begins; -inf where one lost all."""
+    last = np.append(np.diff(rows) != 1, True)
+    with np.errstate(divide="ignore"):
+        growth = np.log(np.asarray(equity, np.float64)[last] / capital)
+    return growth.sum(axis=0) / len(rows)

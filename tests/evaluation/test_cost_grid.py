@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import subprocess
@@ -14,8 +15,8 @@ import pytest
 from made_markets import LOOKBACK, made_market, made_params, made_policy, slow_backtest
 
 from cappuccino.errors import InputError
-from cappuccino.evaluation.backtest import Strategy, backtest, policy_strategy, table_strategy
-from cappuccino.evaluation.cost_grid import CostSettings, equity_by_costs
+from cappuccino.evaluation.backtest import Strategy, backtest, policy_strategy, replay, table_strategy
+from cappuccino.evaluation.cost_grid import CostSettings, equity_by_costs, mean_log_growth
 from cappuccino.mesh import mesh_of
 
 ROWS = np.setdiff1d(np.arange(10, 50), [30, 31])
@@ -86,41 +87,95 @@ def test_settings_of_several_lengths_are_refused(settings):
         equity_by_costs(table_strategy(table()), market, ROWS, made_params(), CostSettings(*settings), mesh_of())
 
 
-def delayed(table: np.ndarray, bars: int) -> np.ndarray:
-    """Targets when they reach the venue: until an episode's first does there is only the cash that it begins with."""
-    begins = np.flatnonzero(np.diff(ROWS, prepend=ROWS[0] - 2) != 1)
-    parts = [
-        np.concatenate([np.zeros((bars, table.shape[1]), table.dtype), part])[: len(part)] for part in np.split(table, begins)
-    ]
-    return np.concatenate(parts)
+DELAYS = np.array([0, 1, 2, 3])
 
 
-def test_a_delayed_table_is_the_table_moved_on_within_each_episode():
-    market, _ = made_market((60,), seed=9)
-    delays = np.array([0, 1, 2, 3, 1])
-    found = equity_by_costs(table_strategy(table()), market, ROWS, made_params(), SETTINGS._replace(delay=delays), mesh_of())
-    for k, (fee, spread, slippage) in enumerate(zip(*SETTINGS[:3], strict=True)):
-        params = made_params(fee=fee, half_spread=spread, slippage=slippage)
-        slow = slow_backtest(delayed(table(), delays[k]), market, ROWS, params, np.zeros(3))
-        np.testing.assert_allclose(found[:, k], slow["equity"], rtol=1e-5)
+def late(targets: np.ndarray, delay: int) -> np.ndarray:
+    """What arrives at each of ROWS where `targets` are decided: not-a-number, which orders nothing, until the first is there."""
+    arrived = np.full(targets.shape, np.nan)
+    for episode in np.split(np.arange(len(ROWS)), np.flatnonzero(np.diff(ROWS) != 1) + 1):
+        arrived[episode[delay:]] = targets[episode[: len(episode) - delay]]
+    return arrived
 
 
-def test_without_delay_a_policy_does_what_it_does_and_late_it_sees_what_it_holds():
-    market, _ = made_market((60,), seed=9)
-    still = SETTINGS._replace(delay=np.zeros(5, int))
-    np.testing.assert_allclose(
-        equity_by_costs(policy(), market, ROWS, made_params(), still, mesh_of()), grid(policy()), rtol=1e-6
+@dataclasses.dataclass(frozen=True)
+class HalvingRule:
+    """Wants half of what it holds more and half of a table: depends on the account."""
+
+    def prepare(self, arrays, market, rows):
+        del market, rows
+        return arrays
+
+    def decide(self, arrays, inputs, weights):
+        del arrays
+        return 0.5 * weights + 0.5 * inputs[:, None]
+
+
+def test_with_a_delay_the_slow_backtest_trades_what_was_decided_as_many_bars_before():
+    """And it was decided from the account as it was then. From weights of its own, so that nothing ordered is no sale either."""
+    market, _ = made_market((60,), seed=9, holes=0.1)
+    first = np.array([0.2, 0.3, 0.1], np.float32)
+    record = replay(
+        HalvingRule(),
+        jnp.asarray(table()),
+        market,
+        jnp.asarray(ROWS),
+        made_params(),
+        jnp.tile(first[:, None], 4),
+        jnp.asarray(DELAYS),
     )
-    late = np.asarray(equity_by_costs(policy(), market, ROWS, made_params(), still._replace(delay=np.full(5, 3)), mesh_of()))
-    capital = float(made_params().capital)
-    begins = np.flatnonzero(np.diff(ROWS, prepend=ROWS[0] - 2) != 1)
-    for first in begins:
-        np.testing.assert_array_equal(late[first : first + 3], capital)
-        assert (late[first + 3] != capital).any()
+    begins = np.diff(ROWS, prepend=-1) != 1
+    for delay in DELAYS:
+        decided, held = np.asarray(record.targets)[..., delay], np.asarray(record.weights)[..., delay]
+        seen = np.where(begins[:, None], first, np.concatenate([first[None], held[:-1]]))
+        np.testing.assert_allclose(decided, 0.5 * seen + 0.5 * table(), rtol=1e-5, atol=1e-7)
+        slow = slow_backtest(late(decided, delay), market, ROWS, made_params(), first)
+        np.testing.assert_allclose(np.asarray(record.equity)[:, delay], slow["equity"], rtol=1e-5)
+        np.testing.assert_array_equal(np.asarray(record.notional)[:, delay] > 0, slow["notional"] > 0)
+    assert len(np.unique(np.asarray(record.equity)[-1])) == len(DELAYS)
 
 
-def test_a_delay_out_of_range_is_refused():
+@pytest.mark.parametrize("strategy", [policy(), table_strategy(table())], ids=["policy", "table"])
+def test_no_delay_is_the_grid_without_delays(strategy):
     market, _ = made_market((60,), seed=9)
-    settings = SETTINGS._replace(delay=np.array([-1, 0, 4, 1, 1]))
-    with pytest.raises(InputError, match="delays run from -1 to 4; they must be 0 to 3 bars"):
-        equity_by_costs(table_strategy(table()), market, ROWS, made_params(), settings, mesh_of())
+    none = equity_by_costs(strategy, market, ROWS, made_params(), SETTINGS._replace(delay=np.zeros(5, int)), mesh_of())
+    np.testing.assert_allclose(none, grid(strategy), rtol=1e-6)
+
+
+def test_what_is_late_is_unmoved_by_later_bars():
+    market, _ = made_market((60,), seed=9)
+    settings = CostSettings(*(np.full(4, cost) for cost in (0.001, 0.0, 0.0)), delay=DELAYS)
+    cut = 40
+    changed = market._replace(
+        open=market.open.at[cut + 1 :].multiply(1.3),
+        close=market.close.at[cut + 1 :].multiply(0.7),
+        features=market.features.at[cut + 1 :].add(1),
+    )
+    before, after = (
+        np.asarray(equity_by_costs(policy(), m, ROWS, made_params(), settings, mesh_of())) for m in (market, changed)
+    )
+    known = cut > ROWS
+    np.testing.assert_array_equal(before[known], after[known])
+    assert (before[~known][0] != after[~known][0]).all()
+
+
+def test_no_fee_more_gives_more_equity():
+    market, _ = made_market((60,), seed=9)
+    fees = np.linspace(0, 0.02, 9)
+    equity = equity_by_costs(
+        table_strategy(table()), market, ROWS, made_params(), CostSettings(fees, 0 * fees, 0 * fees, np.full(9, 2)), mesh_of()
+    )
+    assert (np.diff(np.asarray(equity)[-1]) < 0).all()
+
+
+@pytest.mark.parametrize("delay", [4, -1, 0.5])
+def test_a_delay_that_no_order_can_have_is_refused(delay):
+    market, _ = made_market((60,), seed=9)
+    with pytest.raises(InputError, match="each must be one of 0 to 3"):
+        equity_by_costs(policy(), market, ROWS, made_params(), SETTINGS._replace(delay=np.full(5, delay)), mesh_of())
+
+
+def test_mean_growth_chains_episodes_from_the_capital():
+    equity = np.array([[110.0, 0.0], [120.0, 0.0], [90.0, 50.0]])
+    growth = mean_log_growth(equity, np.array([3, 4, 9]), 100.0)
+    np.testing.assert_allclose(growth, [np.log(1.2 * 0.9) / 3, -np.inf])
