@@ -28,12 +28,15 @@ OWN_STYLE = """
 .dense table { font-size: 13px; }
 .dense .range, .dense .unit { display: block; font-size: 11.5px; margin-left: 0; min-width: 0; }
 @media print {
-  main { zoom: 0.62; }
+  header, section:not(.plot) { zoom: 0.62; }
   body { font-size: 15px; }
+  .plot h2 { font-size: 12px; margin: 16px 0 4px; }
+  .plot .caption { font-size: 8.5px; margin: 0; }
   table, .dense table { font-size: 13px; }
   .facts { grid-template-columns: repeat(3, 1fr); }
   .dense table { break-inside: auto; }
   tr { break-inside: avoid; }
+  tr:has(.group) { break-after: avoid; }
   h2 { break-after: avoid; }
 }
 """
@@ -127,8 +130,8 @@ def _intervals(numbers: dict[str, Any]) -> str:
     caption = (
         "Of the mean over paths, and for the agent over seeds, at every bar, so that bars are the only sample: of log growth, and for "
         f"the Sharpe ratio of returns. Beside each figure its {share} interval by the stationary block bootstrap, {DRAWS} resamples, "
-        f"but for the lead over {html.escape(numbers['verdict']['benchmark'])}, which is the verdict's. {UNDEFINED} does not vary, or has "
-        "no end."
+        f"but for the lead over {html.escape(numbers['verdict']['benchmark'])}, which is the verdict's. {UNDEFINED} does not vary, or "
+        "has no end."
     )
     return f"<section><h2>How sure the figures are</h2>{table(header, rows, highlight=None)}<p class='caption'>{caption}</p></section>"
 
