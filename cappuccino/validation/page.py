@@ -28,16 +28,12 @@ OWN_STYLE = """
 .dense table { font-size: 13px; }
 .dense .range, .dense .unit { display: block; font-size: 11.5px; margin-left: 0; min-width: 0; }
 @media print {
-  header, section:not(.plot) { zoom: 0.62; }
-  body { font-size: 15px; }
-  .plot h2 { font-size: 12px; margin: 16px 0 4px; }
-  .plot .caption { font-size: 8.5px; margin: 0; }
-  table, .dense table { font-size: 13px; }
-  .facts { grid-template-columns: repeat(3, 1fr); }
-  .dense table { break-inside: auto; }
+  .dense table { break-inside: auto; font-size: 8px; }
+  .dense th, .dense td { padding: 2px 3px; }
+  .range, .dense .range, .dense .unit { font-size: 7px; }
   tr { break-inside: avoid; }
   tr:has(.group) { break-after: avoid; }
-  h2 { break-after: avoid; }
+  h2 { font-size: 13px; margin: 18px 0 4px; }
 }
 """
 REPORTED_ELSEWHERE = ("sharpe_low", "sharpe_high")
@@ -143,7 +139,7 @@ def _metrics(numbers: dict[str, Any]) -> str:
     kept = [key for key in METRICS if key not in REPORTED_ELSEWHERE]
     for group, keys in itertools.groupby(kept, lambda key: METRICS[key].group):
         title = f"against {held_name(tuple(numbers['assets']))}" if group == AGAINST_HELD else group
-        rows.append([f"<span class='group'>{html.escape(title.capitalize())}</span>", *[""] * (1 + len(others))])
+        rows.append([f"<span class='group'>{html.escape(title[0].upper() + title[1:])}</span>", *[""] * (1 + len(others))])
         for key in keys:
             unit = METRICS[key].unit
             low, high = (shown(over_paths(agent, key, quantile), unit) for quantile in (0, 1))
