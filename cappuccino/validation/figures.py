@@ -40,7 +40,7 @@ PATH_POINTS = 1000
 def figures(findings: Findings, numbers: dict[str, Any]) -> dict[str, list[Figure]]:
     """The plots by the part of the page that they belong to."""
     mean = mean_path(findings.crossed)
-    over = f"the mean over {_paths(findings.crossed)}"
+    over = f"the mean over {counted(numbers['paths'], 'path')} and {counted(len(numbers['seeds']), 'seed')}"
     weights, costs = weights_plot(mean), costs_plot(mean)
     return {
         "paths": [distribution(numbers), equity(findings.crossed)],
@@ -145,9 +145,10 @@ def distribution(numbers: dict[str, Any]) -> Figure:
     plot.update_layout(hovermode="closest", margin={"b": 12})
     number = len(labels)
     caption = (
-        f"Each dot is one of {number} out-of-sample paths ({numbers['paths']} by {len(numbers['seeds'])} seeds), over the same bars "
-        "and after costs; the box holds the middle half, its line is the median. Lines across are the baselines, the median over "
-        "paths. Paths share bars and trainings: their spread is not a standard error."
+        f"Each dot is one of {counted(number, 'out-of-sample path')}, {numbers['paths']} by "
+        f"{counted(len(numbers['seeds']), 'seed')}, over the same bars and after costs; the box holds the middle half, its line is the "
+        "median. Lines across are the baselines, the median over paths. Paths share bars and trainings: their spread is not a standard "
+        "error."
     )
     return Figure("What the paths were worth", plot, caption)
 
@@ -268,9 +269,10 @@ def rewards(numbers: dict[str, Any]) -> Figure:
     rank = numbers["rank_correlation"]
     known = "is not defined, for one of them is the same for all" if rank is None else f"is {signed(f'{rank:+.2f}')}"
     caption = (
-        f"Each dot is one of {len(tested)} trainings. Across: the score that chose its checkpoint, log growth per bar on the fold's "
-        "selection bars less two standard errors. Up: its log growth per bar on the bars that the fold tests, which neither training "
-        f"nor choice has seen. Their rank correlation (Spearman) {known}; trainings share bars, so the dots are fewer than they look."
+        f"Each dot is one of {counted(len(tested), 'training')}. Across: the score that chose its checkpoint, log growth per bar on the "
+        "fold's selection bars less two standard errors. Up: its log growth per bar on the bars that the fold tests, which neither "
+        f"training nor choice has seen. Their rank correlation (Spearman) {known}; trainings share bars, so the dots are fewer than "
+        "they look."
     )
     return Figure("What was selected, and what it earned", plot, caption)
 
@@ -299,6 +301,6 @@ def logits(numbers: dict[str, Any]) -> Figure:
     return Figure("Was choosing overfitting?", plot, caption)
 
 
-def _paths(crossed: Crossed) -> str:
-    seeds, paths = len(crossed.agent), len(crossed.agent[0])
-    return f"{paths} path{'s' * (paths > 1)} and {seeds} seed{'s' * (seeds > 1)}"
+def counted(number: int, what: str) -> str:
+    """A number of things in words: "1 path", "2 paths"."""
+    return f"{number:,} {what}{'s' * (number != 1)}"

@@ -16,7 +16,7 @@ from cappuccino.evaluation.definitions import AGAINST_HELD, METRICS
 from cappuccino.evaluation.figures import Figure
 from cappuccino.evaluation.page import STYLE, table
 from cappuccino.evaluation.report import LOG_UNIT, UNDEFINED, bar_length, definitions, figure_name, shown, shown_unit, signed
-from cappuccino.validation.figures import figures, over_paths
+from cappuccino.validation.figures import counted, figures, over_paths
 from cappuccino.validation.findings import Findings
 from cappuccino.validation.intervals import DRAWS
 from cappuccino.validation.regimes import TERCILES, TREND, VOLATILITY
@@ -33,7 +33,10 @@ OWN_STYLE = """
   .range, .dense .range, .dense .unit { font-size: 7px; }
   tr { break-inside: avoid; }
   tr:has(.group) { break-after: avoid; }
+  h1 { font-size: 20px; margin: 0 0 8px; }
   h2 { font-size: 13px; margin: 18px 0 4px; }
+  .verdict { font-size: 12.5px; padding: 8px 12px; }
+  .facts { gap: 6px 20px; margin: 10px 0 0; padding: 8px 0; }
 }
 """
 REPORTED_ELSEWHERE = ("sharpe_low", "sharpe_high")
@@ -77,8 +80,8 @@ def facts(findings: Findings, numbers: dict[str, Any]) -> dict[str, str]:
         "Assets": ", ".join(numbers["assets"]),
         "Tested": f"{_moment(bars['first'])} to {_moment(bars['last'])} UTC",
         "Bars": f"{bars['number']:,} of {bar_length(bars['seconds'])}",
-        "Split": f"{config.validation.name}: {numbers['folds']} folds of {numbers['groups']} groups",
-        "Paths": f"{numbers['paths']} by {len(seeds)} seeds ({', '.join(map(str, seeds))})",
+        "Split": f"{config.validation.name}: {counted(numbers['folds'], 'fold')} of {counted(numbers['groups'], 'group')}",
+        "Paths": f"{numbers['paths']} by {counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))})",
         "Trainings": f"{len(trainings)}, {champions} of them the champion's; {numbers['env_steps']:,} env steps in all",
         "Agent": f"{config.agent.name}, {config.network.name} network, look-back {config.network.lookback}",
         "Costs": (

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from plotly.offline import get_plotlyjs
-from validated_cases import findings
+from validated_cases import HOLDOUT, findings
 
 from cappuccino.evaluation.comparison import AGENT
 from cappuccino.evaluation.definitions import METRICS
@@ -219,3 +219,16 @@ def test_the_picture_shows_the_verdict_and_the_records_figures(numbers, tmp_path
     with Image.open(tmp_path / "validation.png") as image:
         assert image.size == tuple(round(DPI * inches) for inches in SIZE)
         assert len(np.unique(np.asarray(image.convert("L")))) > 50
+
+
+def test_one_training_on_one_path_has_a_page_and_a_picture_too(tmp_path):
+    made = findings(HOLDOUT)
+    numbers = write_numbers(made, tmp_path / "validation.json")
+    page = own(render(made, numbers))
+    assert "1 folds of 1 groups" not in page
+    assert "holdout: 1 fold" in page
+    assert numbers["rank_correlation"] is None
+    assert "is not defined" in page
+    low, high = re.findall("([^ >]+) to ([^ <]+)<", page[page.index(">Total return<") :])[0]
+    assert low == high == shown(numbers["metrics"][AGENT][0][0]["total_return"], "share")
+    write_picture(made, numbers, tmp_path / "validation.png")

@@ -41,12 +41,11 @@ SMALL = (
     "env.episode_bars=16",
     "training.rollout_steps=16",
     "agent.minibatches=2",
-    "validation.groups=4",
-    "validation.test_groups=2",
-    "seeds=2",
     "seed=5",
 )
 """Four-hour bars, of which three weeks are few; they begin in one year and end in the next."""
+CPCV = ("validation.groups=4", "validation.test_groups=2", "seeds=2")
+HOLDOUT = ("validation=holdout", "seeds=1")
 LOUDNESS = 300.0
 """Times what an untrained network says, so that it trades."""
 
@@ -64,16 +63,17 @@ class Case(NamedTuple):
 
 
 @functools.cache
-def case() -> Case:
+def case(words: tuple[str, ...] = CPCV) -> Case:
     """One more fold than the folds' own is trained, as a validation does for its champion."""
-    config = dataclasses.replace(compose("validate", list(SMALL)), name="a <b>small</b> $one$")
+    config = dataclasses.replace(compose("validate", [*SMALL, *words]), name="a <b>small</b> $one$")
     data = load_market(config.data, tuple(config.features.names), config.network.lookback)
     stop = data.spans.test.start
     folds = folds_of(config.validation, data.spec, config.network.lookback, config.env.episode_bars, stop)
+    seeds = range(config.seed, config.seed + config.seeds)
     features = len(data.spec.feature_names)
     trained = {}
     for fold, _ in enumerate([*folds.folds, champion_fold(stop, config.validation.selection)]):
-        for seed in (5, 6):
+        for seed in seeds:
             normaliser = Normaliser(np.zeros(features), np.ones(features), 5.0)
             policy, untrained = (
                 make_policy(network_shape(config.network, data.spec), normaliser, key=jax.random.key(number))
@@ -81,13 +81,13 @@ def case() -> Case:
             )
             policy.actor.output.kernel[...] = LOUDNESS * policy.actor.output.kernel[...]
             trained[fold, seed] = Trained(policy, untrained, fold + 1, 1_000 * seed, 1e-4 * np.sin(3.0 * fold + seed))
-    return Case(config, data, folds, trained, run_folds(config, data, folds, trained, range(5, 7)))
+    return Case(config, data, folds, trained, run_folds(config, data, folds, trained, seeds))
 
 
 @functools.cache
-def findings() -> Findings:
+def findings(words: tuple[str, ...] = CPCV) -> Findings:
     """What is found of the case, of a configuration that was not chosen from others."""
-    made = case()
+    made = case(words)
     verdict = judge(made.crossed, made.config.verdict, np.zeros(0))
     said = sentence(verdict, made.crossed, made.config.verdict, bars_a_year(made.data.spec.bar_seconds))
     return find(made.config, made.data, made.folds, made.trained, made.crossed, verdict, said, None)
