@@ -16,7 +16,8 @@ from cappuccino.evaluation.definitions import AGAINST_HELD, METRICS
 from cappuccino.evaluation.figures import Figure
 from cappuccino.evaluation.page import STYLE, table
 from cappuccino.evaluation.report import LOG_UNIT, UNDEFINED, bar_length, definitions, figure_name, shown, shown_unit, signed
-from cappuccino.validation.figures import counted, figures, over_paths
+from cappuccino.validation.drawn import counted, over_paths
+from cappuccino.validation.figures import figures
 from cappuccino.validation.findings import Findings
 from cappuccino.validation.intervals import DRAWS
 from cappuccino.validation.regimes import TERCILES, TREND, VOLATILITY

@@ -18,7 +18,7 @@ from cappuccino.evaluation.definitions import METRICS
 from cappuccino.evaluation.figures import AGENT_COLOUR, thin
 from cappuccino.evaluation.report import figure_name, shown, shown_unit
 from cappuccino.validation.crossed import Crossed
-from cappuccino.validation.figures import (
+from cappuccino.validation.drawn import (
     DISTRIBUTED,
     PATH_POINTS,
     baseline_colours,

@@ -17,7 +17,7 @@ from cappuccino.evaluation.comparison import AGENT
 from cappuccino.evaluation.metrics import bars_a_year, measure
 from cappuccino.validation import crossed as crossing
 from cappuccino.validation.cost_surface import break_even
-from cappuccino.validation.figures import mean_path
+from cappuccino.validation.drawn import mean_path
 
 
 def test_realised_growth_is_that_of_a_policy_alone_on_its_test_blocks():
