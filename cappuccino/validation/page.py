@@ -238,12 +238,19 @@ def _luck(findings: Findings, numbers: dict[str, Any]) -> str:
                 "How far chosen ones lie below a random choice, as distribution functions, where they do so most; 0 is best.",
             ],
         ]
-    note = (
-        ""
-        if found is not None
-        else "<p class='note'>One configuration alone has no probability of backtest overfitting (PBO): nothing was chosen. It takes a "
-        "study, whose trials are compared.</p>"
-    )
+    note = "" if found is not None else f"<p class='note'>{_without_pbo(tries)}</p>"
     cells = [[html.escape(cell) for cell in row] for row in rows]
     body = table(["", "", ""], cells, highlight=None)
     return f"<section class='definitions'><h2>Luck</h2>{note}{body}</section>"
+
+
+def _without_pbo(tries: int) -> str:
+    if tries == 1:
+        return (
+            "One configuration alone has no probability of backtest overfitting (PBO): nothing was chosen. It takes a study, whose "
+            "trials are compared."
+        )
+    return (
+        f"This configuration was chosen from {tries:,}; what they returned bar by bar was not given, and the probability of backtest "
+        "overfitting (PBO) takes that."
+    )

@@ -162,6 +162,10 @@ def test_a_configuration_alone_has_no_probability_of_overfitting(page):
     assert "One configuration alone has no probability of backtest overfitting" in page
     assert "Was choosing overfitting?" not in page
     assert "PBO" not in cells(page, "Luck")
+    made = chosen()._replace(overfitting=None)
+    other = own(render(made, numbers_of(made)))
+    assert f"was chosen from {CONFIGURATIONS}" in other
+    assert "One configuration alone" not in other
 
 
 def test_a_chosen_configuration_has_one():
