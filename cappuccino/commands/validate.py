@@ -23,6 +23,9 @@ from cappuccino.training.compilation import compile_report
 from cappuccino.training.device import cpu_devices, select_device
 from cappuccino.validation.champion import champion_fold, export_champion
 from cappuccino.validation.crossed import run_folds, tasks_of
+from cappuccino.validation.findings import find
+from cappuccino.validation.page import write_page
+from cappuccino.validation.picture import write_picture
 from cappuccino.validation.record import write_numbers
 from cappuccino.validation.table import print_figures
 from cappuccino.validation.trained import train_all
@@ -64,10 +67,13 @@ def _validate(config: ValidateConfig, console: Console) -> None:
     crossed = run_folds(config, data, folds, trained, seeds)
     verdict = judge(crossed, config.verdict, tried)
     said = sentence(verdict, crossed, config.verdict, bars_a_year(data.spec.bar_seconds))
-    numbers = write_numbers(crossed, trained, verdict, said, config, folder / "validation.json")
+    findings = find(config, data, folds, trained, crossed, verdict, said, None)
+    numbers = write_numbers(findings, folder / "validation.json")
+    write_page(findings, numbers, folder / "validation.html")
+    write_picture(findings, numbers, folder / "validation.png")
     print_figures(crossed, console)
     console.print(said, highlight=False)
-    console.print(f"numbers     {folder / 'validation.json'}")
+    console.print(f"report      {folder / 'validation.html'}, validation.png and validation.json beside it")
     champions = {seed: trained[len(folds.folds), seed] for seed in seeds}
     figures = {name: numbers[name] for name in ("said", "verdict", "growth")}
     export_champion(champions, champion, config, data, figures, folder / "artifact")

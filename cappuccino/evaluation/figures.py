@@ -50,10 +50,11 @@ def thin(values: Float[np.ndarray, "N"], points: int = POINTS) -> Int[np.ndarray
 
 def figures(evaluation: Evaluation) -> list[Figure]:
     """All plots of a report, in order."""
-    return [_equity(evaluation), _drawdown(evaluation), _weights(evaluation.agent), _costs(evaluation.agent)]
+    return [_equity(evaluation), _drawdown(evaluation), weights_plot(evaluation.agent), costs_plot(evaluation.agent)]
 
 
-def _milliseconds(timestamps: Int[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
+def milliseconds(timestamps: Int[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
+    """Unix seconds as plotly's dates take them."""
     return timestamps.astype(np.float64) * 1000
 
 
@@ -66,7 +67,8 @@ def _lines(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
     return styles
 
 
-def _style(plot: go.Figure, height: int, y_title: str, tick_format: str) -> go.Figure:
+def styled(plot: go.Figure, height: int, y_title: str, tick_format: str) -> go.Figure:
+    """The plot in the report's typography, its x axis one of dates."""
     plot.update_layout(
         template="plotly_white",
         height=height,
@@ -93,9 +95,9 @@ def _equity(evaluation: Evaluation) -> Figure:
         growth = (path.equity / path.equity[0])[keep].astype(np.float32)
         style = _lines(evaluation)[name]
         plot.add_scatter(
-            x=_milliseconds(path.timestamps[keep]), y=growth, name=name, mode="lines", line=style, zorder=int(name == AGENT)
+            x=milliseconds(path.timestamps[keep]), y=growth, name=name, mode="lines", line=style, zorder=int(name == AGENT)
         )
-    _style(plot, 420, "equity, start = 1 (log scale)", ".3~g")
+    styled(plot, 420, "equity, start = 1 (log scale)", ".3~g")
     plot.update_yaxes(type="log", nticks=10)
     caption = (
         "Equity marked at every close after fees, half-spread and slippage, as a multiple of the start. Each strategy ran "
@@ -111,7 +113,7 @@ def _drawdown(evaluation: Evaluation) -> Figure:
         keep = thin(fall)
         filled = {"fill": "tozeroy", "fillcolor": "rgba(181,23,158,0.10)"} if name == AGENT else {}
         plot.add_scatter(
-            x=_milliseconds(path.timestamps[keep]),
+            x=milliseconds(path.timestamps[keep]),
             y=fall[keep].astype(np.float32),
             name=name,
             mode="lines",
@@ -119,7 +121,7 @@ def _drawdown(evaluation: Evaluation) -> Figure:
             zorder=int(name == AGENT),
             **filled,
         )
-    _style(plot, 300, "below peak, % of peak", ".0%")
+    styled(plot, 300, "below peak, % of peak", ".0%")
     caption = f"Equity below its highest close so far, as a share of that peak. {_thinned(evaluation.agent)}"
     return Figure("Drawdown", plot, caption)
 
@@ -129,12 +131,13 @@ def _blocks(path: Path) -> tuple[Int[np.ndarray, "K"], int]:
     return np.arange(0, len(path), size), size
 
 
-def _weights(path: Path) -> Figure:
+def weights_plot(path: Path) -> Figure:
+    """What a path held over time."""
     first, size = _blocks(path)
     counts = np.diff(first, append=len(path))
     weights = path.weights[1:].astype(np.float64)
     means = np.add.reduceat(weights, first, axis=0) / counts[:, None]
-    x = _milliseconds(path.timestamps[1:][first])
+    x = milliseconds(path.timestamps[1:][first])
     plot = go.Figure()
     layers = [(asset, means[:, a], ASSET_COLOURS[a % len(ASSET_COLOURS)]) for a, asset in enumerate(path.assets)]
     for name, share, colour in [*layers, ("cash", 1 - means.sum(axis=1), CASH_COLOUR)]:
@@ -147,24 +150,32 @@ def _weights(path: Path) -> Figure:
             fillcolor=colour,
             stackgroup="weights",
         )
-    _style(plot, 340, "share of equity, %", ".0%")
+    styled(plot, 340, "share of equity, %", ".0%")
     plot.update_yaxes(range=[0, 1])
     drawn = "each bar is drawn" if size == 1 else f"each point is the mean over {size:,} bars"
     return Figure("Weights of the agent", plot, f"Value held of each asset and cash over equity, at the closes; {drawn}.")
 
 
-def _costs(path: Path) -> Figure:
+def costs_plot(path: Path) -> Figure:
+    """What a path traded and what that cost it."""
     first, size = _blocks(path)
     days = np.diff(first, append=len(path)) * path.bar_seconds / 86_400
     turnover = np.add.reduceat(path.notional / path.equity[:-1], first) / days
     keep = np.unique(np.append(first, len(path) - 1))
-    x = _milliseconds(path.timestamps[1:])
+    x = milliseconds(path.timestamps[1:])
     plot = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08, row_heights=[0.5, 0.5])
-    plot.add_bar(x=x[first], y=turnover.astype(np.float32), name="turnover", marker_color=AGENT_COLOUR, row=1, col=1)
+    plot.add_bar(
+        x=x[first],
+        y=turnover.astype(np.float32),
+        name="turnover",
+        marker={"color": AGENT_COLOUR, "line_width": 0},
+        row=1,
+        col=1,
+    )
     for name, paid, colour in (("fees", path.fees, "#d55e00"), ("half-spread and slippage", path.slippage, "#0072b2")):
         total = np.cumsum(paid / path.equity[:-1])[keep].astype(np.float32)
         plot.add_scatter(x=x[keep], y=total, name=name, mode="lines", line={"color": colour}, stackgroup="costs", row=2, col=1)
-    _style(plot, 420, "", ".3~g")
+    styled(plot, 420, "", ".3~g")
     plot.update_layout(bargap=0, hovermode="x")
     plot.update_yaxes(title_text="turnover, %/day", tickformat=".0%", row=1, col=1)
     plot.update_yaxes(title_text="costs, % of equity", tickformat=".2~%", row=2, col=1)

@@ -119,16 +119,18 @@ def render(evaluation: Evaluation, context: Context) -> str:
         f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{title}</title>"
         f"<meta name='viewport' content='width=device-width, initial-scale=1'><style>{STYLE}</style>"
         f"<script>{get_plotlyjs()}</script></head><body><main>"
-        f"{_head(evaluation, context)}{_metrics(evaluation)}{_leads(evaluation)}{plots}{_monthly(evaluation)}{_definitions()}"
+        f"{_head(evaluation, context)}{_metrics(evaluation)}{_leads(evaluation)}{plots}{_monthly(evaluation)}{definitions()}"
         "</main></body></html>\n"
     )
 
 
-def _moment(timestamp: Any) -> str:
+def moment(timestamp: Any) -> str:
+    """Unix seconds as date and time, UTC."""
     return iso(timestamp).removesuffix("Z").replace("T", " ")
 
 
-def _bar_length(seconds: int) -> str:
+def bar_length(seconds: int) -> str:
+    """Seconds in the largest unit that divides them."""
     for unit, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds % unit == 0:
             return f"{seconds // unit} {name}{'s' if seconds > unit else ''}"
@@ -141,8 +143,8 @@ def _head(evaluation: Evaluation, context: Context) -> str:
     facts = {
         "Data": f"{origin.source}, {origin.venue}, quoted in {origin.quote}",
         "Assets": ", ".join(path.assets),
-        "Span": f"{evaluation.span.name}: {_moment(path.timestamps[0])} to {_moment(path.timestamps[-1])} UTC",
-        "Bars": f"{len(path):,} of {_bar_length(path.bar_seconds)}, in {episodes} episode{'s' if episodes > 1 else ''}",
+        "Span": f"{evaluation.span.name}: {moment(path.timestamps[0])} to {moment(path.timestamps[-1])} UTC",
+        "Bars": f"{len(path):,} of {bar_length(path.bar_seconds)}, in {episodes} episode{'s' if episodes > 1 else ''}",
         "Costs": (
             f"taker fee {costs['taker_fee'] * 1e4:.4g} bps, half-spread {costs['half_spread'] * 1e4:.4g} bps, "
             f"slippage {costs['slippage'] * 1e4:.4g} bps, orders from {costs['min_notional']:,.2f} {origin.quote}"
@@ -169,7 +171,7 @@ def _metrics(evaluation: Evaluation) -> str:
         for key in keys:
             metric = METRICS[key]
             unit = f" <span class='unit'>{shown_unit(metric.unit)}</span>"
-            label = f"<span title='{html.escape(metric.description, quote=True)}'>{_label(key)}</span>{unit}"
+            label = f"<span title='{html.escape(metric.description, quote=True)}'>{figure_name(key)}</span>{unit}"
             rows.append([label, *(shown(evaluation.metrics[name][key], metric.unit) for name in names)])
     body = table(["", *(html.escape(name) for name in names)], rows, highlight=1)
     caption = (
@@ -221,9 +223,10 @@ def _tinted(value: float) -> str:
     return f"<span class='{sign}'>{signed(f'{value * 100:.1f}')}</span>"
 
 
-def _definitions() -> str:
+def definitions() -> str:
+    """What every figure of METRICS means, as a section of the page."""
     rows = [
-        [_label(key), shown_unit(metric.unit), html.escape(metric.description)]
+        [figure_name(key), shown_unit(metric.unit), html.escape(metric.description)]
         for key, metric in METRICS.items()
         if metric.group != AGAINST_HELD
     ]
@@ -231,7 +234,8 @@ def _definitions() -> str:
     return f"<section class='definitions'><h2>Definitions</h2>{body}</section>"
 
 
-def _label(key: str) -> str:
+def figure_name(key: str) -> str:
+    """A figure of METRICS as the report calls it."""
     named = {
         "cagr": "CAGR",
         "cvar_95": "CVaR 95 %",

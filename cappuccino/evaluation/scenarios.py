@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from cappuccino.bars import BarTable
 from cappuccino.bars.frames import PRICES
 from cappuccino.errors import InputError
+from cappuccino.evaluation.bootstrap import resampled_rows
 
 
 def dropped_bars(bars: BarTable, *, share: float, seed: int) -> BarTable:
@@ -58,7 +59,8 @@ def bootstrapped_bars(bars: BarTable, *, block: float, seed: int) -> BarTable:
     segment), its volume and its mask. The first row stays as it is. Politis and Romano, The stationary bootstrap, 1994. Raises
     InputError for a block below 1.
     """
-    drawn = stationary_indices(len(bars), block, 1, np.random.default_rng(seed))[0]
+    _check("mean length of a block", block, 1 <= block < np.inf, "at least 1 bar and finite")
+    drawn = resampled_rows(len(bars), block, 1, rng=np.random.default_rng(seed))[0]
     before = np.concatenate([bars.open[:1], bars.close[:-1]])
     before[bars.segment_starts()] = bars.open[bars.segment_starts()]
     ratios = {name: (getattr(bars, name) / before)[drawn] for name in PRICES}
@@ -103,18 +105,6 @@ def crashed_bars(
             close=bars.close * now,
         )
     )
-
-
-def stationary_indices(bars: int, block: float, draws: int, rng: np.random.Generator) -> Int[np.ndarray, "draws bars"]:
-    """Rows of `draws` stationary bootstraps: runs from random rows on, past the end from the first, of geometric lengths with the
-    mean `block`. Raises InputError for a block below 1."""
-    _check("mean length of a block", block, 1 <= block < np.inf, "at least 1 bar and finite")
-    begins = rng.random((draws, bars)) < 1 / block
-    begins[:, :1] = True
-    place = np.arange(bars)
-    begun = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
-    origin = np.take_along_axis(rng.integers(0, bars, (draws, bars)), begun, axis=1)
-    return (origin + place - begun) % bars
 
 
 def _moments(bars: BarTable, length: int, number: int, start: int, stop: int, rng: np.random.Generator) -> list[int]:

@@ -4,63 +4,136 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from scipy.stats import spearmanr
+
 import cappuccino
-from cappuccino.config.roots import ValidateConfig
+from cappuccino.evaluation.backtest import Path
+from cappuccino.evaluation.bootstrap import Interval
+from cappuccino.evaluation.comparison import AGENT
 from cappuccino.evaluation.definitions import METRICS
-from cappuccino.evaluation.metrics import measure
+from cappuccino.evaluation.metrics import Benchmarks, bars_a_year, measure
+from cappuccino.evaluation.overfitting import Overfitting
 from cappuccino.evaluation.splits import iso
 from cappuccino.training.run import config_hash
-from cappuccino.validation.crossed import Crossed
-from cappuccino.validation.trained import Trained
-from cappuccino.validation.verdict import Verdict
+from cappuccino.validation.cost_surface import CostSurface
+from cappuccino.validation.findings import Findings
+
+LOGIT_BINS = 12
+"""Of the histogram of PBO's logits on either side of zero."""
 
 
-def write_numbers(
-    crossed: Crossed,
-    trained: Mapping[tuple[int, int], Trained],
-    verdict: Verdict,
-    said: str,
-    config: ValidateConfig,
-    path: pathlib.Path,
-) -> dict[str, Any]:
+def write_numbers(findings: Findings, path: pathlib.Path) -> dict[str, Any]:
     """Write and return them; a figure that is not finite is a defect and raises ValueError."""
-    numbers = numbers_of(crossed, trained, verdict, said, config)
+    numbers = numbers_of(findings)
     path.write_text(json.dumps(numbers, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return numbers
 
 
-def numbers_of(
-    crossed: Crossed, trained: Mapping[tuple[int, int], Trained], verdict: Verdict, said: str, config: ValidateConfig
-) -> dict[str, Any]:
-    """growth: log growth per bar, the mean over paths and seeds. metrics: of the agent by seed and path, of the others by path."""
+def numbers_of(findings: Findings) -> dict[str, Any]:
+    """growth: log growth per bar, the mean over paths and seeds. metrics: of the agent by seed and path, of the others by path.
+
+    intervals: per bar as growth, Sharpe ratios a year; an end is None where there is none. regimes: log growth summed over their bars.
+    trainings: out_of_sample is log growth per bar over the fold's own test blocks, None for the champion, which has none.
+    """
+    config, crossed, verdict = findings.config, findings.crossed, findings.verdict
     benchmarks = crossed.benchmarks()
     first = crossed.agent[0][0]
+    year = math.sqrt(bars_a_year(findings.spec.bar_seconds))
     return {
-        "said": said,
-        "verdict": {**verdict._asdict(), "active": verdict.active._asdict()},
+        "said": findings.said,
+        "verdict": verdict._asdict() | {"active": {**(_interval(verdict.active, 1) or {}), "block": verdict.active.block}},
         "growth": {
-            "agent": float(crossed.growth().mean()),
+            AGENT: float(crossed.growth().mean()),
             **{name: float(crossed.baseline_growth(name).mean()) for name in crossed.baselines},
         },
-        "bars": {"first": iso(first.timestamps[0]), "last": iso(first.timestamps[-1]), "number": len(first)},
+        "bars": {
+            "first": iso(first.timestamps[0]),
+            "last": iso(first.timestamps[-1]),
+            "number": len(first),
+            "seconds": first.bar_seconds,
+        },
+        "origin": dataclasses.asdict(findings.spec.origin),
+        "assets": list(first.assets),
+        "folds": len(findings.folds.folds),
+        "groups": len(findings.folds.groups),
+        "paths": len(findings.folds.paths),
+        "seeds": [config.seed + k for k in range(config.seeds)],
         "units": {name: metric.unit for name, metric in METRICS.items()},
         "metrics": {
-            "agent": [[measure(path, other) for path, other in zip(paths, benchmarks, strict=True)] for paths in crossed.agent],
-            **{
-                name: [measure(path, other) for path, other in zip(paths, benchmarks, strict=True)]
-                for name, paths in crossed.baselines.items()
-            },
+            AGENT: [_measured(paths, benchmarks) for paths in crossed.agent],
+            **{name: _measured(paths, benchmarks) for name, paths in crossed.baselines.items()},
+        },
+        "confidence": config.verdict.confidence,
+        "intervals": {
+            name: {"growth": _interval(one.growth, 1), "sharpe": _interval(one.sharpe, year), "lead": _interval(one.lead, 1)}
+            for name, one in findings.intervals.items()
+        },
+        "cost_surface": _surface(findings.surface),
+        "regimes": {
+            kind: {name: regime._asdict() for name, regime in parts.items()} for kind, parts in findings.regimes.items()
         },
         "trainings": [
-            {"fold": fold, "seed": seed, "update": one.update, "env_steps": one.env_steps, "score": one.score}
-            for (fold, seed), one in trained.items()
+            {
+                "fold": fold,
+                "seed": seed,
+                "update": one.update,
+                "env_steps": one.env_steps,
+                "score": one.score,
+                "out_of_sample": findings.realised.get((fold, seed)),
+            }
+            for (fold, seed), one in findings.trained.items()
         ],
-        "env_steps": sum(one.env_steps for one in trained.values()),
+        "rank_correlation": _rank_correlation(findings),
+        "overfitting": None if findings.overfitting is None else _overfitting(findings.overfitting),
+        "env_steps": sum(one.env_steps for one in findings.trained.values()),
         "configuration": dataclasses.asdict(config),
         "config_hash": config_hash(config),
         "code_version": cappuccino.__version__,
+    }
+
+
+def _measured(paths: tuple[Path, ...], benchmarks: list[Benchmarks]) -> list[dict[str, float | None]]:
+    return [measure(path, other) for path, other in zip(paths, benchmarks, strict=True)]
+
+
+def _interval(interval: Interval | None, scale: float) -> dict[str, float | None] | None:
+    if interval is None:
+        return None
+    ends = {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
+    return {name: end * scale if math.isfinite(end) else None for name, end in ends.items()}
+
+
+def _surface(surface: CostSurface) -> dict[str, Any]:
+    """growth: by half-spread with slippage, then by fee."""
+    return surface._asdict() | {"growth": surface.growth.tolist()}
+
+
+def _rank_correlation(findings: Findings) -> float | None:
+    """Spearman's, of selection score and realised growth over the folds' trainings; None where either is the same for all."""
+    scores = [findings.trained[key].score for key in findings.realised]
+    realised = list(findings.realised.values())
+    if len(set(scores)) < 2 or len(set(realised)) < 2:
+        return None
+    found: Any = spearmanr(scores, realised)
+    return float(found.statistic)
+
+
+def _overfitting(found: Overfitting) -> dict[str, Any]:
+    """Numbers, and the histogram of the logits in the place of all of them: zero is an edge, and counts as below it, as in PBO."""
+    side = np.linspace(0, float(np.abs(found.logits).max()) or 1.0, LOGIT_BINS + 1)
+    edges = np.concatenate([-side[:0:-1], side])
+    counts = np.histogram(-found.logits, bins=edges)[0][::-1]
+    return {
+        "pbo": found.pbo,
+        "halves": len(found.logits),
+        "probability_of_loss": found.probability_of_loss,
+        "slope": found.slope,
+        "intercept": found.intercept,
+        "dominance_violation": found.dominance_violation,
+        "logits": {"edges": edges.tolist(), "counts": counts.tolist()},
     }

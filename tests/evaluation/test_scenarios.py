@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cappuccino.bars import BarTable, Origin
 from cappuccino.bars.align import table_from_frames
 from cappuccino.errors import InputError
-from cappuccino.evaluation.scenarios import bootstrapped_bars, crashed_bars, dropped_bars, restated_bars, stationary_indices
+from cappuccino.evaluation.scenarios import bootstrapped_bars, crashed_bars, dropped_bars, restated_bars
 
 HOUR, START = 3600, 1_577_836_800
 FIELDS = ("open", "high", "low", "close", "volume")
@@ -111,14 +111,6 @@ def test_bootstrapped_markets_keep_mean_deviation_and_correlation():
     assert (np.abs(drawn.mean(axis=0) - real.mean(axis=0)) < 5 * error).all()
     np.testing.assert_allclose(drawn.std(axis=0), real.std(axis=0), rtol=0.02)
     assert abs(np.corrcoef(drawn.T)[0, 1] - np.corrcoef(real.T)[0, 1]) < 0.02
-
-
-@pytest.mark.parametrize("block", [1, 7.5, 40])
-def test_runs_of_stationary_indices_have_the_mean_length_and_every_row_the_same_chance(block):
-    rows = stationary_indices(100, block, 2000, np.random.default_rng(1))
-    goes_on = (rows[:, 1:] == (rows[:, :-1] + 1) % 100).mean()
-    assert abs(goes_on - (1 - 1 / block + 1 / block / 100)) < 0.01
-    assert np.abs(np.bincount(rows.ravel(), minlength=100) / rows.size - 0.01).max() < 0.003
 
 
 @settings(max_examples=20)
