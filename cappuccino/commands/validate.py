@@ -16,9 +16,11 @@ from cappuccino.config.roots import ValidateConfig
 from cappuccino.errors import InputError
 from cappuccino.evaluation.folds import Folds, folds_of
 from cappuccino.evaluation.metrics import bars_a_year
+from cappuccino.evaluation.overfitting import Overfitting
 from cappuccino.evaluation.splits import iso, row_of
 from cappuccino.market import MarketSpec
 from cappuccino.sweep.best import read_record, recorded_config
+from cappuccino.sweep.returns import judge_returns
 from cappuccino.training.compilation import compile_report
 from cappuccino.training.device import cpu_devices, select_device
 from cappuccino.validation.champion import champion_fold, export_champion
@@ -42,9 +44,9 @@ def run(config: ValidateConfig) -> None:
 
 def _validate(config: ValidateConfig, console: Console) -> None:
     begun = time.monotonic()
-    tried = np.zeros(0)
+    tried, overfitting = np.zeros(0), None
     if config.best is not None:
-        config, tried = _of_study(config, config.best)
+        config, tried, overfitting = _of_study(config, config.best)
     folder = pathlib.Path(config.runs_dir) / config.name
     if folder.exists():
         raise InputError(f"{folder} exists; choose another name=")
@@ -67,7 +69,7 @@ def _validate(config: ValidateConfig, console: Console) -> None:
     crossed = run_folds(config, data, folds, trained, seeds)
     verdict = judge(crossed, config.verdict, tried)
     said = sentence(verdict, crossed, config.verdict, bars_a_year(data.spec.bar_seconds))
-    findings = find(config, data, folds, trained, crossed, verdict, said, None)
+    findings = find(config, data, folds, trained, crossed, verdict, said, overfitting)
     numbers = write_numbers(findings, folder / "validation.json")
     write_page(findings, numbers, folder / "validation.html")
     write_picture(findings, numbers, folder / "validation.png")
@@ -81,12 +83,15 @@ def _validate(config: ValidateConfig, console: Console) -> None:
     console.print(f"champion    {folder / 'artifact'}: {len(champions)} seeds, each trained on all bars to {last}, as one")
 
 
-def _of_study(config: ValidateConfig, study: str) -> tuple[ValidateConfig, Float[np.ndarray, "C"]]:
-    """The configuration of a study's best trial, validated as `config` says, and the hedged Sharpe ratios of all of its trials."""
+def _of_study(config: ValidateConfig, study: str) -> tuple[ValidateConfig, Float[np.ndarray, "C"], Overfitting | None]:
+    """The configuration of a study's best trial, validated as `config` says; of all of its trials the hedged Sharpe ratios, and what
+    choosing one of them was worth."""
     record = read_record(study, config.runs_dir)
     own = recorded_config(record, name=config.name, runs_dir=config.runs_dir, device=config.device, resume=False, best=None)
     groups = {name: getattr(own, name) for name in ("data", "features", "costs", "env", "network", "agent", "training")}
-    return dataclasses.replace(config, **groups), np.array(record["tried"])
+    tried: dict[int, float] = record["tried"]
+    judged = judge_returns(pathlib.Path(config.runs_dir) / record["study"], tried)
+    return dataclasses.replace(config, **groups), np.array(list(tried.values())), judged.overfitting
 
 
 def _describe(config: ValidateConfig, spec: MarketSpec, folds: Folds, stop: int, console: Console) -> None:

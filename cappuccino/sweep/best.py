@@ -42,7 +42,7 @@ def write_best(best: FrozenTrial, study: optuna.Study, settings: SweeperConfig, 
         "parameters": dict(best.params),
         "placed": best.user_attrs["placed"],
         "jax": best.user_attrs["jax"],
-        "tried": [float(ratio) for ratio in tried_ratios(study)],
+        "tried": tried_ratios(study),
         "configuration": {**configuration, "data": data},
     }
     whole = folder / "best.yaml.tmp"

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import optuna
-from jaxtyping import Float
 from optuna.trial import FrozenTrial, TrialState
 
 from cappuccino.evaluation.sharpe import deflated_sharpe, expected_maximum_sharpe
@@ -30,10 +29,10 @@ class Significance(NamedTuple):
     trials: int
 
 
-def tried_ratios(study: optuna.Study) -> Float[np.ndarray, "C"]:
-    """Hedged Sharpe ratios per bar of every trial that was judged."""
+def tried_ratios(study: optuna.Study) -> dict[int, float]:
+    """Hedged Sharpe ratios per bar of every trial that was judged, by its number."""
     trials = study.get_trials(deepcopy=False, states=JUDGED)
-    return np.array([one.user_attrs["hedged_sharpe"] for one in trials if "hedged_sharpe" in one.user_attrs], float)
+    return {one.number: float(one.user_attrs["hedged_sharpe"]) for one in trials if "hedged_sharpe" in one.user_attrs}
 
 
 def significance_of(study: optuna.Study, best: FrozenTrial) -> Significance:
@@ -45,7 +44,7 @@ def significance_of(study: optuna.Study, best: FrozenTrial) -> Significance:
     One that kept out of the market counts, with zero. Failed trials have no returns to be chosen by and do not count, nor do lost
     ones, whose retries do. With several seeds, the figures of a trial are the means over seeds.
     """
-    ratios = tried_ratios(study)
+    ratios = np.array(list(tried_ratios(study).values()))
     figures = best.user_attrs
     year = math.sqrt(figures["bars_a_year"])
     sharpe, ratio = figures.get("sharpe", 0.0), figures["hedged_sharpe"]

@@ -66,7 +66,7 @@ def test_the_more_was_tried_the_more_it_takes():
 def test_the_rule_is_read():
     equal = noise(0, BARS)
     crossed = crossed_of(noise(8, 1, 1, BARS, mean=5e-4) + 0.5 * equal, equal)
-    strict = judge(crossed, small("verdict.deflated=0.99999").verdict, NONE)
+    strict = judge(crossed, small("verdict.deflated=0.9999999").verdict, NONE)
     wide = judge(crossed, small("verdict.confidence=0.99").verdict, NONE)
     usual = judge(crossed, RULE, NONE)
     assert usual.found
