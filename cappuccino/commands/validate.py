@@ -48,15 +48,15 @@ def _validate(config: ValidateConfig, console: Console) -> None:
     if config.best is not None:
         config, tried, overfitting = _of_study(config, config.best)
     folder = pathlib.Path(config.runs_dir) / config.name
-    if folder.exists():
-        raise InputError(f"{folder} exists; choose another name=")
+    if (folder / "validation.yaml").exists():
+        raise InputError(f"{folder} holds a validation; choose another name=")
     console.print(f"device      {select_device(config.device, cpu_devices(None))}")
     data = load_market(config.data, tuple(config.features.names), config.network.lookback)
     stop = data.spans.test.start if config.cut is None else row_of(data.spec, config.cut, "cut")
     folds = folds_of(config.validation, data.spec, config.network.lookback, config.env.episode_bars, stop)
     seeds = range(config.seed, config.seed + config.seeds)
     _describe(config, data.spec, folds, stop, console)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     save_config(config, folder / "validation.yaml")
 
     champion = champion_fold(stop, config.validation.selection)

@@ -65,7 +65,7 @@ def test_the_more_was_tried_the_more_it_takes():
 
 def test_the_rule_is_read():
     equal = noise(0, BARS)
-    crossed = crossed_of(noise(8, 1, 1, BARS, mean=5e-4) + 0.5 * equal, equal)
+    crossed = crossed_of(noise(8, 1, 1, BARS, mean=5e-4), equal - equal.mean() - 1e-4)
     strict = judge(crossed, small("verdict.deflated=0.9999999").verdict, NONE)
     wide = judge(crossed, small("verdict.confidence=0.99").verdict, NONE)
     usual = judge(crossed, RULE, NONE)
