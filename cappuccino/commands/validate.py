@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cappuccino.assemble import load_market
 from cappuccino.config.composition import save_config
-from cappuccino.config.roots import ValidateConfig
+from cappuccino.config.roots import LearningConfig, TrainConfig, ValidateConfig
 from cappuccino.errors import InputError
 from cappuccino.evaluation.folds import Folds, folds_of
 from cappuccino.evaluation.metrics import bars_a_year
@@ -78,9 +78,15 @@ def _validate(config: ValidateConfig, console: Console) -> None:
     console.print(f"report      {folder / 'validation.html'}, validation.png and validation.json beside it")
     champions = {seed: trained[len(folds.folds), seed] for seed in seeds}
     figures = {name: numbers[name] for name in ("said", "verdict", "growth")}
-    export_champion(champions, champion, config, data, figures, folder / "artifact")
+    export_champion(champions, champion, _training_of(config), data, figures, folder / "artifact")
     last = iso(data.spec.timestamps[stop - 1])
     console.print(f"champion    {folder / 'artifact'}: {len(champions)} seeds, each trained on all bars to {last}, as one")
+
+
+def _training_of(config: ValidateConfig) -> TrainConfig:
+    """The configuration as one of a training, which is what an artifact's manifest holds."""
+    fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(LearningConfig)}
+    return TrainConfig(**fields, resume=False, best=None)
 
 
 def _of_study(config: ValidateConfig, study: str) -> tuple[ValidateConfig, Float[np.ndarray, "C"], Overfitting | None]:

@@ -49,7 +49,7 @@ def picture(findings: Findings, numbers: dict[str, Any]) -> Figure:
     grid = drawn.add_gridspec(
         4,
         len(DISTRIBUTED),
-        height_ratios=[1.25, 3.1, 2.0, 2.4],
+        height_ratios=[1.45, 3.1, 2.0, 2.4],
         left=0.075,
         right=0.975,
         top=0.965,
@@ -80,8 +80,8 @@ def _head(axes: Axes, findings: Findings, numbers: dict[str, Any]) -> None:
         f"{numbers['config_hash'][:12]}"
     )
     axes.text(0, 1, _plain(findings.config.name), fontsize=17, weight="bold", color=INK, va="top", transform=axes.transAxes)
-    axes.text(0, 0.72, _plain(said), fontsize=11.5, color=INK, va="top", linespacing=1.4, transform=axes.transAxes)
-    axes.text(0, 0.1, _plain(facts), fontsize=9, color=SOFT, va="bottom", transform=axes.transAxes)
+    axes.text(0, 0.76, _plain(said), fontsize=11.5, color=INK, va="top", linespacing=1.4, transform=axes.transAxes)
+    axes.text(0, -0.02, _plain(facts), fontsize=9, color=SOFT, va="bottom", transform=axes.transAxes)
 
 
 def _equity(axes: Axes, crossed: Crossed, colours: dict[str, str]) -> None:
