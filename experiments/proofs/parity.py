@@ -72,8 +72,9 @@ TRAINED = {
     "conv": ("network=conv",),
     "transformer": ("network=transformer",),
     "banded": ("agent.band=0.02",),
+    "champion": ("validation=holdout", "seeds=3"),
 }
-"""What the trained policies are trained with; `restless` takes the manifest of the first."""
+"""What the trained policies are trained with; `restless` takes the manifest of the first, the champion comes from `validate`."""
 
 
 def restless(window: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -216,7 +217,7 @@ def main(argv: list[str]) -> int:
     good = True
     for name in arguments.policies:
         with tempfile.TemporaryDirectory() as runs:
-            artifact = load_artifact(_train(runs, arguments.env_steps, TRAINED.get(name, ())))
+            artifact = load_artifact(_train(runs, name, arguments.env_steps))
         manifest, decide = artifact.manifest, restless if name == "restless" else artifact.decide
         data = data_from(manifest.config["data"])
         bars = load_bars(data).select(manifest.assets)
@@ -262,8 +263,8 @@ def _notices(session: Session, bars: BarTable, costs: CostsConfig, capital: floa
     return noticed
 
 
-def _train(runs: str, env_steps: int, overrides: tuple[str, ...]) -> pathlib.Path:
-    out = pathlib.Path(runs) / "artifact"
+def _train(runs: str, name: str, env_steps: int) -> pathlib.Path:
+    out = pathlib.Path(runs) / "parity" / "artifact"
     environment = {**os.environ, "JAX_ENABLE_X64": "0"}
     words = [
         f"data.path={SHARED}",
@@ -271,10 +272,13 @@ def _train(runs: str, env_steps: int, overrides: tuple[str, ...]) -> pathlib.Pat
         f"training.env_steps={env_steps}",
         f"runs_dir={runs}",
         "name=parity",
-        *overrides,
+        *TRAINED.get(name, ()),
     ]
+    commands = (
+        [["validate", *words]] if name == "champion" else [["train", *words], ["export", "run=parity", f"runs_dir={runs}"]]
+    )
     program = "import sys; from cappuccino.cli import main; sys.exit(main(sys.argv[1:]))"
-    for command in (["train", *words], ["export", "run=parity", f"runs_dir={runs}", f"out={out}"]):
+    for command in commands:
         subprocess.run(
             [sys.executable, "-c", program, *command], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL
         )
