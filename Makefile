@@ -2,6 +2,7 @@
 # make test    set up and run the whole test suite
 # make lint    ruff and pyright
 # make proof NAME   one of the long proofs in experiments/proofs
+# make study NAME   one of the studies in experiments/studies
 # make bench   the benchmarks in experiments/benchmarks, those that need other packages included (ARGS=NAME: one of them)
 # make wheels  fill a folder (WHEELS=wheels) from which `make demo WHEELS=folder` installs without network
 #
@@ -13,7 +14,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt $(if $(WHEELS),--no-index --find-links "$(abspath $(WHEELS))")
 REQUIREMENTS := pyproject.toml constraints.txt
 
-.PHONY: help demo test lint proof bench wheels setup setup-dev
+.PHONY: help demo test lint proof study bench wheels setup setup-dev
 .DEFAULT_GOAL := help
 
 help:
@@ -88,7 +89,18 @@ $(word 2,$(MAKECMDGOALS)): proof
 endif
 endif
 proof: proof-name setup-dev
-	.venv/bin/python experiments/record.py $(NAME) $(ARGS)
+	.venv/bin/python experiments/record.py proof $(NAME) $(ARGS)
+
+ifeq (study,$(firstword $(MAKECMDGOALS)))
+NAME ?= $(word 2,$(MAKECMDGOALS))
+ifneq (,$(word 2,$(MAKECMDGOALS)))
+.PHONY: $(word 2,$(MAKECMDGOALS))
+$(word 2,$(MAKECMDGOALS)): study
+	@:
+endif
+endif
+study: setup-dev
+	.venv/bin/python experiments/record.py study $(NAME) $(ARGS)
 
 .PHONY: proof-name
 proof-name:

@@ -1,6 +1,6 @@
 """Markets of which it is known what there is to find: nothing in a martingale, something in a planted one. Is that what is found?
 
-    python experiments/studies/known_markets.py martingale|planted [--first 100] [--markets 20] [--env-steps N] [--seeds 3]
+`martingale.py` and `planted.py` beside this run it: [--first 100] [--markets 20] [--env-steps N] [--seeds 3].
 
 Three assets, 20,000 bars, combinatorial purged cross-validation (4, 1), the fee of experiment=planted. The rule of the verdict is that
 of conf/verdict/default.yaml. Everything was chosen on markets 0 to 19; those reported are 100 to 119.
@@ -9,7 +9,6 @@ of conf/verdict/default.yaml. Everything was chosen on markets 0 to 19; those re
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 
@@ -48,10 +47,9 @@ def judged(kind: str, number: int, env_steps: int, seeds: int, console: Console)
     return judge(run_folds(config, data, folds, trained, own), config.verdict, np.zeros(0))
 
 
-def main(argv: Sequence[str]) -> int:
+def main(kind: str, argv: Sequence[str]) -> int:
     """0 if at most MOST_WRONG markets are judged wrongly."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=("martingale", "planted"))
     parser.add_argument("--first", type=int, default=100)
     parser.add_argument("--markets", type=int, default=20)
     parser.add_argument("--env-steps", type=int, default=1_000_000)
@@ -59,9 +57,9 @@ def main(argv: Sequence[str]) -> int:
     given = parser.parse_args(argv)
     select_device("auto", cpu_devices(None))
     quiet = Console(quiet=True)
-    expected, right, begun = given.kind == "planted", 0, time.monotonic()
+    expected, right, begun = kind == "planted", 0, time.monotonic()
     for number in range(given.first, given.first + given.markets):
-        verdict = judged(given.kind, number, given.env_steps, given.seeds, quiet)
+        verdict = judged(kind, number, given.env_steps, given.seeds, quiet)
         right += verdict.found == expected
         active = verdict.active
         print(
@@ -72,11 +70,7 @@ def main(argv: Sequence[str]) -> int:
         )
     good = right >= given.markets - MOST_WRONG
     print(
-        f"{given.kind}: {'found' if expected else 'nothing found'} in {right} of {given.markets}, at least "
+        f"{kind}: {'found' if expected else 'nothing found'} in {right} of {given.markets}, at least "
         f"{given.markets - MOST_WRONG}: {'reached' if good else 'FALLS SHORT'}; {time.monotonic() - begun:.0f} s"
     )
     return 0 if good else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

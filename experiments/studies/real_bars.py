@@ -1,6 +1,6 @@
 """Seven coins, hourly, October 2020 to April 2024: is there anything for PPO or the analytic gradient to find after costs?
 
-    python experiments/studies/real_bars.py [--bars FOLDER] [--env-steps N] [--seeds 3] [--out FOLDER]
+    python experiments/studies/real_bars.py [--bars FOLDER] [--env-steps N] [--seeds 3]
 
 Combinatorial purged cross-validation (6, 2), three seeds, both agents, at fees of 25 and 15 bps and at none; half-spread and slippage as
 they are. All six configurations count as tried. The rule of the verdict is that of conf/verdict/default.yaml.
@@ -9,7 +9,6 @@ they are. All six configurations count as tried. The rule of the verdict is that
 from __future__ import annotations
 
 import argparse
-import json
 import pathlib
 import resource
 import sys
@@ -23,13 +22,12 @@ from rich.console import Console
 from cappuccino.assemble import load_market
 from cappuccino.config import compose
 from cappuccino.config.roots import ValidateConfig
-from cappuccino.evaluation.folds import Folds, folds_of
+from cappuccino.evaluation.folds import folds_of
 from cappuccino.evaluation.metrics import bars_a_year
 from cappuccino.training.device import cpu_devices, select_device
 from cappuccino.validation.crossed import Crossed, run_folds, tasks_of
-from cappuccino.validation.record import numbers_of
 from cappuccino.validation.table import print_figures
-from cappuccino.validation.trained import Trained, train_all
+from cappuccino.validation.trained import train_all
 from cappuccino.validation.verdict import hedged_ratio, judge, sentence
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -42,7 +40,6 @@ class Validated(NamedTuple):
     """What came of one configuration."""
 
     config: ValidateConfig
-    trained: dict[tuple[int, int], Trained]
     crossed: Crossed
 
 
@@ -63,13 +60,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--bars", type=pathlib.Path, default=BARS)
     parser.add_argument("--env-steps", type=int, default=1_000_000)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=pathlib.Path)
     given = parser.parse_args(argv)
     begun = time.monotonic()
     console = Console(width=120)
     console.print(f"device      {select_device('auto', cpu_devices(None))}")
     found: dict[str, Validated] = {}
-    folds: Folds | None = None
     for agent in AGENTS:
         configs = {fee: configured(agent, fee, given.bars, given.env_steps, given.seeds) for fee in FEES}
         first = configs[FEES[0]]
@@ -91,20 +86,14 @@ def main(argv: Sequence[str]) -> int:
         )
         for fee, config in configs.items():
             own = {key[1:]: one for key, one in trained.items() if key[0] == fee}
-            found[f"{agent}, {fee} bps"] = Validated(config, own, run_folds(config, data, folds, own, seeds))
-    assert folds is not None
+            found[f"{agent}, {fee} bps"] = Validated(config, run_folds(config, data, folds, own, seeds))
     tried = np.array([hedged_ratio(one.crossed) for one in found.values()])
-    for name, (config, trained, crossed) in found.items():
+    for name, (config, crossed) in found.items():
         verdict = judge(crossed, config.verdict, tried)
         said = sentence(verdict, crossed, config.verdict, bars_a_year(crossed.agent[0][0].bar_seconds))
         console.print(f"\n{name}", style="bold")
         print_figures(crossed, console)
         console.print(said, highlight=False)
-        if given.out is not None:
-            given.out.mkdir(parents=True, exist_ok=True)
-            numbers = numbers_of(crossed, trained, verdict, said, config)
-            path = given.out / f"{name.replace(', ', '_').replace(' ', '_')}.json"
-            path.write_text(json.dumps(numbers, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     console.print(f"\n{time.monotonic() - begun:.0f} s in all, {peak:.2f} GiB at most")
     return 0

@@ -1,6 +1,6 @@
 """A search of the default space from its command to the best trial trained again, to the last bit, from another directory too.
 
-    python experiments/proofs/study.py [--trials 64] [--set training.env_steps=131072 ...]
+    python experiments/proofs/search.py [--trials 64] [--set training.env_steps=131072 ...]
 
 Without --set it is `python train.py -m sweep=ppo hydra.sweeper.n_trials=64` on the synthetic market and nothing else, in an empty
 folder. The best trial is trained again there, and in another empty folder by the path of its study.
