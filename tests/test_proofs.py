@@ -27,8 +27,8 @@ def run(name: str, *arguments: str) -> str:
 @pytest.mark.slow
 def test_backtest_and_paper_agree(shared_data: pathlib.Path) -> None:
     del shared_data
-    printed = run("parity", "--bars", "40", "--env-steps", "65536", "--policies", "conv", "restless")
-    assert printed.count(": agree") == 4
+    printed = run("parity", "--bars", "40", "--env-steps", "65536", "--policies", "restless")
+    assert printed.count(": agree") == 2
     assert printed.count(": noticed") == 6
 
 
