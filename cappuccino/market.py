@@ -45,6 +45,12 @@ class MarketSpec:
     origin: Origin
     fingerprint: str
 
+    def __str__(self) -> str:
+        return (
+            f"{len(self.timestamps):,} bars of {', '.join(self.assets)} from {self.origin.venue} ({self.origin.source}), "
+            f"{len(self.feature_names)} features each, warm-up {self.warmup} bars"
+        )
+
     def row_at(self, timestamp: int) -> int:
         """First row at or after a time stamp (Unix seconds); T if there is none."""
         return int(np.searchsorted(self.timestamps, timestamp))

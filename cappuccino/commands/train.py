@@ -80,10 +80,7 @@ def _train(config: TrainConfig, console: Console) -> None:
 
 def _describe(data: Data, console: Console) -> None:
     spec = data.spec
-    console.print(
-        f"market      {len(spec.timestamps):,} bars of {', '.join(spec.assets)} from {spec.origin.venue} "
-        f"({spec.origin.source}), {len(spec.feature_names)} features each, warm-up {spec.warmup} bars"
-    )
+    console.print(f"market      {spec}")
     for span in data.spans:
         first, last = (iso(spec.timestamps[row]) for row in (span.start, span.stop - 1))
         console.print(f"{span.name:<11} {first} to {last}, {span.stop - span.start:,} bars")

@@ -103,10 +103,7 @@ def _of_study(config: ValidateConfig, study: str) -> tuple[ValidateConfig, Float
 def _describe(config: ValidateConfig, spec: MarketSpec, folds: Folds, stop: int, console: Console) -> None:
     first, last = (iso(spec.timestamps[row]) for row in (0, stop - 1))
     paths = f"{len(folds.paths)} path{'s' * (len(folds.paths) > 1)}"
-    console.print(
-        f"market      {len(spec.timestamps):,} bars of {', '.join(spec.assets)} from {spec.origin.venue} ({spec.origin.source}), "
-        f"{len(spec.feature_names)} features each, warm-up {spec.warmup} bars"
-    )
+    console.print(f"market      {spec}")
     console.print(
         f"validation  {config.validation.name} of {stop:,} bars, {first} to {last}: {len(folds.folds)} folds x {config.seeds} seeds, "
         f"{len(folds.groups)} groups, {paths}"

@@ -40,8 +40,6 @@ from cappuccino.training.device import cpu_devices, select_device
 from cappuccino.training.run import configuration_of
 
 DEFAULT_SWEEP = "ppo"
-MOST_CPU_DEVICES = 8
-"""Devices that a search makes of a CPU's cores where the number of lanes is left to it: more would ask for many trials at once."""
 
 _PRUNERS = {
     "median": optuna.pruners.MedianPruner,

@@ -21,7 +21,7 @@ from cappuccino.sweep.study import SharedStudy
 
 CONVINCING = 0.95
 MOST_OVERFIT = 0.1
-"""Probability of backtest overfitting beyond which what was chosen is noise (validation of Bailey and others, 2017)."""
+"""Probability of backtest overfitting above which a choice is to be rejected."""
 
 
 def conclude(shared: SharedStudy, settings: SweeperConfig, folder: pathlib.Path, console: Console) -> None:

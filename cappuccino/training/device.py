@@ -10,6 +10,7 @@ from cappuccino.errors import InputError
 
 LEVEL_FLAG = "--xla_backend_optimization_level"
 MOST_CPU_DEVICES = 8
+"""Devices made of a CPU's cores where the number of lanes is left to us: more would ask a search for many trials at once."""
 
 
 def select_device(name: str, cpu_devices: int = 1) -> str:
