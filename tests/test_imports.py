@@ -40,6 +40,7 @@ COMPOSED = {
     "sources",
     "adapters",
     "bench",
+    "lanes",
     "sweep",
     "validation",
     "publish",

@@ -18,9 +18,9 @@ from cappuccino.config.composition import train_config_of
 from cappuccino.config.roots import TrainConfig
 from cappuccino.config.sweep import SweeperConfig
 from cappuccino.errors import InputError
-from cappuccino.sweep.engine import Markets
+from cappuccino.lanes.engine import Markets
+from cappuccino.lanes.pool import LanePool, Placed
 from cappuccino.sweep.objective import objective_of
-from cappuccino.sweep.pool import LanePool, Placed
 from cappuccino.sweep.significance import tried_ratios
 from cappuccino.sweep.trial import SeedProgress
 from cappuccino.sweep.trial_folder import keep_training

@@ -9,7 +9,7 @@ from rich.console import Console
 from cappuccino.assess import assess_best
 from cappuccino.config.roots import TrainConfig
 from cappuccino.errors import InputError
-from cappuccino.sweep.engine import Engine, Markets
+from cappuccino.lanes.engine import Engine, Markets
 from cappuccino.sweep.trial import SeedProgress
 from cappuccino.sweep.trial_folder import keep_training
 

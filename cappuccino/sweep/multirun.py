@@ -26,8 +26,8 @@ from rich.console import Console
 
 from cappuccino.config.sweep import RayConfig, SweeperConfig
 from cappuccino.errors import InputError
+from cappuccino.lanes.engine import Markets
 from cappuccino.sweep.composing import Composer
-from cappuccino.sweep.engine import Markets
 from cappuccino.sweep.grid import train_grid
 from cappuccino.sweep.outcome import conclude
 from cappuccino.sweep.search import Compose, Search

@@ -15,8 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from cappuccino.lanes.pool import Placed
 from cappuccino.sweep.ends import end_of
-from cappuccino.sweep.pool import Placed
 from cappuccino.sweep.study import SharedStudy
 from cappuccino.sweep.trial import RunningTrial
 

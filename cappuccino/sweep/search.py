@@ -18,8 +18,8 @@ from rich.console import Console
 from cappuccino.config.roots import TrainConfig
 from cappuccino.config.sweep import SweeperConfig
 from cappuccino.errors import InputError
-from cappuccino.sweep.engine import Engine, Markets
-from cappuccino.sweep.pool import ChunkOfLane
+from cappuccino.lanes.engine import Engine, Markets
+from cappuccino.lanes.pool import ChunkOfLane
 from cappuccino.sweep.progress import SearchProgress
 from cappuccino.sweep.returns import write_returns
 from cappuccino.sweep.study import SharedStudy

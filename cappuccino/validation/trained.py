@@ -13,8 +13,8 @@ from cappuccino.agents.networks import Policy
 from cappuccino.assemble import Data, Rows, training_of
 from cappuccino.config.roots import LearningConfig
 from cappuccino.errors import InputError
-from cappuccino.sweep.engine import Engine
-from cappuccino.sweep.trial import TrainingProgress
+from cappuccino.lanes.engine import Engine
+from cappuccino.lanes.progress import TrainingProgress
 
 Key = TypeVar("Key", bound=Hashable)
 

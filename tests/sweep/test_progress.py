@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 from rich.console import Console
 
-from cappuccino.sweep.pool import Placed
+from cappuccino.lanes.pool import Placed
 from cappuccino.sweep.progress import Pace, lane_table
 from cappuccino.sweep.trial import RunningTrial
 

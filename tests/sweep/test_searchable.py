@@ -17,7 +17,7 @@ from cappuccino.assemble import Training
 from cappuccino.config import compose
 from cappuccino.config.roots import TrainConfig
 from cappuccino.errors import InputError
-from cappuccino.sweep.engine import Engine, Markets
+from cappuccino.lanes.engine import Engine, Markets
 from cappuccino.sweep.searchable import check_searchable
 from cappuccino.training.checkpoints import flatten
 from cappuccino.training.learner import train_chunk

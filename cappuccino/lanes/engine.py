@@ -14,8 +14,8 @@ from cappuccino.assemble import Data, Training, market_of, training_of
 from cappuccino.bars.table import BarTable
 from cappuccino.config.data import DataConfig
 from cappuccino.config.roots import TrainConfig
+from cappuccino.lanes.pool import LANES_A_DEVICE, ChunkOfLane, LanePool, Placed
 from cappuccino.sources import load_bars
-from cappuccino.sweep.pool import LANES_A_DEVICE, ChunkOfLane, LanePool, Placed
 
 
 class Markets:
