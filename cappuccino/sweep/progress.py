@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cappuccino.lanes.pool import Placed
-from cappuccino.sweep.ends import end_of
+from cappuccino.sweep.ends import counts
 from cappuccino.sweep.study import SharedStudy
 from cappuccino.sweep.trial import RunningTrial
 
@@ -60,7 +60,7 @@ class SearchProgress:
         trials, total = self._shared.study.get_trials(deepcopy=False), self._shared.n_trials
         mine = {one.trial.number: one.share_done for one in running}
         done = sum(_work(trial, mine) for trial in trials)
-        ended = sum(trial.state.is_finished() and end_of(trial) != "lost" for trial in trials)
+        ended = sum(map(counts, trials))
         self._pace.note(time.monotonic(), sum(self._steps.values()), done)
         best = self._shared.best()
         found = f"best {best.value:.4g} (trial {best.number})" if best and math.isfinite(best.value or 0) else "no best yet"
@@ -122,7 +122,7 @@ def _work(trial: FrozenTrial, mine: Mapping[int, float]) -> float:
     """How much of a trial is done; of one that another process runs, as good a guess as any."""
     if trial.state == TrialState.RUNNING:
         return mine.get(trial.number, 0.5)
-    return float(trial.state.is_finished() and end_of(trial) != "lost")
+    return float(counts(trial))
 
 
 def _objective(value: float | None) -> str:

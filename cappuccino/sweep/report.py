@@ -40,6 +40,7 @@ _MEANING = {
     "did nothing": "complete, and the policy kept out of the market: the worst objective there is",
     "pruned": "stopped early, for it did worse than others at the same age",
     "lost": "the process died; tried again under a new number, or to be",
+    "surplus": "two processes added one at the same moment; nobody ran it",
 }
 
 

@@ -5,8 +5,8 @@ it fails, and one retry inherits its place and its parameters. The storage numbe
 and never takes one away, so the place of a trial is the same for every process that looks, and a trial may be claimed if and
 only if its place is below `n_trials`: no lock is needed to never run too many. Trials are added as they are claimed, since the
 storage reads all that are unfinished again each time it is asked. Two processes that add one at the same moment may leave a
-waiting trial beyond the last place, and one that repairs what another is about to finish a second retry: those are not counted
-and never claimed, the former until `n_trials` grows.
+waiting trial beyond the last place, and one that repairs what another is about to finish a second retry: whoever next claims ends
+those as surplus, which takes their places away; nobody ran them, and they count for nothing.
 
 A trial may be what kills its process, for want of memory say, and its retries would do so for ever: when a place is lost for
 the last of MOST_LOSSES times, its trial has failed and is not tried again. All that run beside such a trial die with it,
@@ -15,6 +15,7 @@ without being at fault: therefore a last try is claimed after all others, and ru
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -31,7 +32,7 @@ from cappuccino.errors import InputError
 from cappuccino.sweep.leases import Lease, read_lease, this_process, why_over
 from cappuccino.sweep.storage import one_transaction, open_storage, shown_url, unusable
 
-IDENTITY, CLAIM, LEASE, LOST, LOST_WHY, LOST_BY, RETRY_OF, FAILED = (
+IDENTITY, CLAIM, LEASE, LOST, LOST_WHY, LOST_BY, RETRY_OF, FAILED, SURPLUS = (
     "identity",
     "claim",
     "lease",
@@ -40,10 +41,11 @@ IDENTITY, CLAIM, LEASE, LOST, LOST_WHY, LOST_BY, RETRY_OF, FAILED = (
     "lost_by",
     "retry_of",
     "failed",
+    "surplus",
 )
 """User attributes of trials: the digest of the study's identity, on its first trial; who is about to run it; who runs it;
 whether, why and by whom it was found without a process; the number of the trial that it repeats; a failure that no retry makes
-good."""
+good; one trial too many, that nobody ran."""
 
 MOST_LOSSES = 3
 """Times that a place is lost before its trial counts as failed: one process may die of a reboot, another of its neighbour."""
@@ -94,23 +96,22 @@ class SharedStudy:
         while True:
             trials = self._trials()
             places = places_of(trials)
+            if self._end_surplus(trials, places):
+                continue
             mine = [trial for trial in trials if self._runs_here(trial)]
             if _count(trials, places) >= self.n_trials or any(_is_last_try(trial, trials) for trial in mine):
                 return None
             full = len(set(places.values())) >= self.n_trials
-            waiting = [
-                one
-                for one in trials
-                if one.state == TrialState.WAITING and places.get(one.number, self.n_trials) < self.n_trials
-            ]
+            waiting = [one for one in trials if one.state == TrialState.WAITING]
             usual = [one for one in waiting if not _is_last_try(one, trials)]
             last = [one for one in waiting if _is_last_try(one, trials)] if full and not mine else []
-            for trial in usual + last:
+            if trial := next(iter(usual + last), None):
                 if self._take(trial, places[trial.number]):
                     return Trial(self._study_for(trial.number), trial._trial_id)
-            if full:
+            elif full:
                 return None
-            self._add({CLAIM: self._lease().to_json()})
+            else:
+                self._add({CLAIM: self._lease().to_json()})
 
     def renew(self, trials: Iterable[Trial]) -> list[Trial]:
         """Extend the leases of trials that this process runs. Those that another took over meanwhile: drop them."""
@@ -145,12 +146,17 @@ class SharedStudy:
         """
         now = time.time()
         trials = self._trials()
-        taken = [trial.number for trial in trials if self._declare_lost(trial, _losses_before(trial, trials), now)]
-        trials = self._trials()
         places = places_of(trials)
-        retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+        wanted = {number for number, place in places.items() if place < self.n_trials}
+        taken = [
+            trial.number
+            for trial in trials
+            if self._declare_lost(trial, _losses_before(trial, trials), now, retry=trial.number in wanted)
+        ]
+        trials = self._trials()
+        retried = {trial.user_attrs.get(RETRY_OF) for trial in trials if not is_surplus(trial)}
         for trial in trials:
-            if is_lost(trial) and trial.number in places and trial.number not in retried:
+            if is_lost(trial) and trial.number in wanted and trial.number not in retried:
                 taker = read_lease(trial.user_attrs.get(LOST_BY))
                 if trial.number in taken or taker is None or why_over(taker, now) is not None or now > taker.until:
                     self._retry(trial)
@@ -204,6 +210,21 @@ class SharedStudy:
             return False
         return True
 
+    def _end_surplus(self, trials: Iterable[FrozenTrial], places: Mapping[int, int]) -> bool:
+        """End the waiting trials that are too many; whether there were any.
+
+        Only the state is sure to find that nobody else has one, so it comes before the attribute.
+        """
+        surplus = [
+            one for one in trials if one.state == TrialState.WAITING and places.get(one.number, self.n_trials) >= self.n_trials
+        ]
+        for trial in surplus:
+            with contextlib.suppress(UpdateFinishedTrialError), one_transaction(self._storage):
+                if self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                    self._storage.set_trial_user_attr(trial._trial_id, SURPLUS, True)
+                    self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        return bool(surplus)
+
     def _runs_here(self, trial: FrozenTrial) -> bool:
         lease = read_lease(trial.user_attrs.get(LEASE))
         return trial.state == TrialState.RUNNING and lease is not None and lease.owner == self._owner
@@ -220,15 +241,17 @@ class SharedStudy:
             return reason
         return "no process said in time that it runs it" if now > until else None
 
-    def _declare_lost(self, trial: FrozenTrial, losses_before: int, now: float) -> bool:
+    def _declare_lost(self, trial: FrozenTrial, losses_before: int, now: float, *, retry: bool) -> bool:
         """Fail a running trial if nobody runs it; False if somebody does, or if another process did so first.
 
+        retry: whether this process will add its retry; otherwise any that wants one may.
         Attributes cannot be set once it has failed, so they come first; without the state they mean nothing.
         """
         reason = self._why_abandoned(trial, now) if trial.state == TrialState.RUNNING else None
         if reason is None:
             return False
-        attributes = {LOST_BY: self._lease().to_json(), LOST_WHY: reason, LOST: True}
+        attributes: dict[str, Any] = {LOST_BY: self._lease().to_json()} if retry else {}
+        attributes |= {LOST_WHY: reason, LOST: True}
         if (losses := losses_before + 1) >= MOST_LOSSES:
             attributes |= {FAILED: True, "reason": f"its process died {losses} times"}
         try:
@@ -303,10 +326,18 @@ def is_lost(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.FAIL and LOST in attributes and FAILED not in attributes
 
 
+def is_surplus(trial: FrozenTrial) -> bool:
+    """Whether it was one too many, which nobody ran."""
+    return SURPLUS in trial.user_attrs
+
+
 def places_of(trials: Iterable[FrozenTrial]) -> dict[int, int]:
-    """The place of each trial, by their numbers. trials: all of a study, in order. A second retry of one trial has none."""
+    """The place of each trial, by their numbers. trials: all of a study, in order. A second retry of one trial has none, nor has one
+    that was ended as surplus."""
     places, retried, taken = {}, set(), 0
     for trial in trials:
+        if is_surplus(trial):
+            continue
         parent = trial.user_attrs.get(RETRY_OF)
         if parent is None:
             places[trial.number], taken = taken, taken + 1

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
-from cappuccino.sweep.study import LOST, LOST_WHY, MOST_LOSSES, RETRY_OF, SharedStudy, is_lost, places_of
+from cappuccino.sweep.study import LOST, LOST_WHY, MOST_LOSSES, RETRY_OF, SharedStudy, is_lost, is_surplus, places_of
 
 ROOT = pathlib.Path(__file__).parents[2]
 WORKER = pathlib.Path(__file__).with_name("study_worker.py")
@@ -53,24 +53,24 @@ def trials_of(study: SharedStudy) -> list[FrozenTrial]:
     return study.study.get_trials(deepcopy=False)
 
 
-def assert_done(study: SharedStudy, n_trials: int, *, processes: int = 1) -> None:
-    """All have ended as they should, and nothing is left to claim. processes: how many shared the study."""
-    assert_all_ended(trials_of(study), n_trials, processes=processes)
+def assert_done(study: SharedStudy, n_trials: int) -> None:
+    """All have ended as they should, and nothing is left to claim."""
+    assert study.claim() is None
+    assert_all_ended(trials_of(study), n_trials)
     assert study.counted() == n_trials
     assert study.waiting() == 0
-    assert study.claim() is None
 
 
-def assert_all_ended(trials: Sequence[FrozenTrial], n_trials: int, *, processes: int = 1) -> None:
+def assert_all_ended(trials: Sequence[FrozenTrial], n_trials: int) -> None:
     """Each place was filled once, each lost trial has the one retry, with its parameters, and no place too many of them.
 
-    trials: all of a study, in order. Where several processes shared it, trials that were added at one moment may wait for ever.
+    trials: all of a study, in order.
     """
     places = places_of(trials)
-    if processes > 1:
-        trials = [one for one in trials if one.state != TrialState.WAITING or places.get(one.number, n_trials) < n_trials]
     said = [(one.number, places.get(one.number), one.state.name, one.user_attrs) for one in trials]
     assert {trial.state for trial in trials} <= set(ENDED), said
+    assert not any(one.params for one in trials if is_surplus(one)), "nobody ran it"
+    trials = [one for one in trials if not is_surplus(one)]
     filled = collections.Counter(places[trial.number] for trial in trials if not is_lost(trial))
     assert filled == dict.fromkeys(range(n_trials), 1)
     retries = collections.Counter(trial.user_attrs[RETRY_OF] for trial in trials if RETRY_OF in trial.user_attrs)

@@ -34,6 +34,7 @@ from cappuccino.sweep.study import (
     RETRY_OF,
     SharedStudy,
     is_lost,
+    is_surplus,
     places_of,
 )
 
@@ -64,7 +65,7 @@ def test_processes_that_share_a_new_study_do_each_trial_once(url: str) -> None:
     assert study.counted() == 40
     assert sorted(places_of(trials_of(study))[int(line.split()[1])] for line in claimed) == list(range(40))
     assert len({line.split()[1] for line in claimed}) == len(claimed) == 40
-    assert len({trial.user_attrs["told_by"] for trial in trials_of(study) if trial.state in ENDED}) > 1
+    assert len({trial.user_attrs["told_by"] for trial in trials_of(study) if not is_surplus(trial)}) > 1
     # What is left are at most the trials that were added when all places were taken.
     left = [trial for trial in trials_of(study) if trial.state not in ENDED]
     assert {trial.state for trial in left} <= {TrialState.WAITING}
@@ -103,8 +104,8 @@ def test_trials_that_kill_their_process_fail_and_take_no_other_with_them(url: st
     searching = [start("die-of-some", url, 6, 3) for _ in range(processes)]
     died = sum(int(finish(process)[-1].split()[1]) for process in searching)
     study = open_at(url, 6, points=POINTS[:6])
-    assert_done(study, 6, processes=processes)
-    ended = {trial.params["x"]: trial for trial in trials_of(study) if trial.state.is_finished() and not is_lost(trial)}
+    assert_done(study, 6)
+    ended = {trial.params["x"]: trial for trial in trials_of(study) if not is_lost(trial) and not is_surplus(trial)}
     assert {x for x, trial in ended.items() if LOST in trial.user_attrs and trial.state == TrialState.FAIL} == set(DEADLY)
     assert MOST_LOSSES <= died <= MOST_LOSSES * len(DEADLY)
 
@@ -287,6 +288,43 @@ def test_a_last_try_comes_after_all_others_and_runs_alone(url: str) -> None:
     assert_done(study, 3)
     assert more.claim() is not None
     assert more.claim() is None
+
+
+def test_trials_too_many_are_ended_by_whoever_claims_next_and_take_no_place(url: str) -> None:
+    study = open_at(url, 2)
+    claim_as(study, Lease(DEAD, 0.0))
+    assert study.take_over() == [0]
+    study.study.enqueue_trial({"x": 0.5}, user_attrs={RETRY_OF: 0})
+    for _ in range(3):
+        study.study.add_trial(create_trial(state=TrialState.WAITING))
+    for _ in range(2):
+        trial = study.claim()
+        assert trial is not None
+        trial.suggest_float("x", 0.0, 1.0)
+        assert study.tell(trial, 0.0, TrialState.COMPLETE, {})
+    assert_done(study, 2)
+    surplus = [one.number for one in trials_of(study) if is_surplus(one)]
+    assert len(surplus) == 3, "two beyond the last place, and a second retry"
+    more = open_at(url, 4)
+    assert more.take_over() == []
+    new = [more.claim(), more.claim()]
+    assert more.claim() is None
+    assert [places_of(trials_of(more))[one.number] for one in new if one is not None] == [2, 3]
+
+
+def test_of_a_lost_place_beyond_those_that_are_asked_for_no_retry_is_added(url: str) -> None:
+    more, less = open_at(url, 2), open_at(url, 1)
+    first = more.claim()
+    assert first is not None
+    claim_as(more, Lease(DEAD, 0.0))
+    assert less.take_over() == [1]
+    assert less.take_over() == []
+    assert less.claim() is None
+    assert len(trials_of(less)) == 2
+    assert more.take_over() == []
+    retry = more.claim()
+    assert retry is not None
+    assert places_of(trials_of(more))[retry.number] == 1
 
 
 @given(st.lists(st.none() | st.integers(0, 30), max_size=31))
