@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cappuccino.assemble import Data, Training, load_market, training_of
 from cappuccino.assess import assess_best
-from cappuccino.config.roots import TrainConfig
+from cappuccino.config.roots import TrainConfig, check_holds_out
 from cappuccino.evaluation.backtest import backtest_span, policy_strategy
 from cappuccino.evaluation.metrics import lower_bound, measure
 from cappuccino.evaluation.splits import iso
@@ -35,6 +35,7 @@ def run(config: TrainConfig) -> None:
 
 
 def _train(config: TrainConfig, console: Console) -> None:
+    check_holds_out(config)
     console.print(f"device      {select_device(config.device)}")
     data = load_market(config.data, tuple(config.features.names), config.network.lookback)
     _describe(data, console)

@@ -96,7 +96,7 @@ def _of_study(config: ValidateConfig, study: str) -> tuple[ValidateConfig, Float
     own = recorded_config(record, name=config.name, runs_dir=config.runs_dir, device=config.device, resume=False, best=None)
     groups = {name: getattr(own, name) for name in ("data", "features", "costs", "env", "network", "agent", "training")}
     tried: dict[int, float] = record["tried"]
-    judged = judge_returns(pathlib.Path(config.runs_dir) / record["study"], tried)
+    judged = judge_returns(pathlib.Path(config.runs_dir) / record["study"], record["returns"])
     return dataclasses.replace(config, **groups), np.array(list(tried.values())), judged.overfitting
 
 

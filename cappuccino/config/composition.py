@@ -196,6 +196,8 @@ def train_config_of(values: Any) -> TrainConfig:
     schema = OmegaConf.structured(roots.TrainConfig)
     schema.data = OmegaConf.structured(SCHEMAS["data"][loaded.data.source])
     schema.agent = OmegaConf.structured(SCHEMAS["agent"][loaded.agent.name])
+    if "validation" in loaded and loaded.validation is not None:
+        schema.validation = OmegaConf.structured(SCHEMAS["validation"][loaded.validation.name])
     return to_config(OmegaConf.merge(schema, loaded))
 
 

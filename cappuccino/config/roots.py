@@ -59,10 +59,20 @@ class LearningConfig:
 
 @dataclasses.dataclass
 class TrainConfig(LearningConfig):
-    """`cappuccino train`."""
+    """`cappuccino train`. validation: only a search reads it."""
 
     resume: bool
     best: str | None
+    validation: ValidationConfig | None = None
+
+
+def check_holds_out(config: TrainConfig) -> None:
+    """Raises InputError for folds, which a single run does not have."""
+    if config.validation is not None:
+        raise InputError(
+            f"validation is {config.validation.name}; a run is judged on its validation span. Folds are for a search, -m sweep=ppo "
+            f"validation={config.validation.name}, and for cappuccino validate"
+        )
 
 
 @dataclasses.dataclass

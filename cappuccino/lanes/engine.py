@@ -31,13 +31,17 @@ class Markets:
             self._bars[key] = load_bars(data)
         return self._bars[key]
 
-    def training(self, config: TrainConfig) -> Training:
-        """The training of a configuration. Trainings of one market and look-back share its table."""
+    def data(self, config: TrainConfig) -> Data:
+        """The market of a configuration. One of the same bars, features and look-back is the same object."""
         names, lookback = tuple(config.features.names), config.network.lookback
         key = (repr(config.data), names, lookback)
         if key not in self._data:
             self._data[key] = market_of(self.bars(config.data), config.data, names, lookback)
-        return training_of(config, self._data[key])
+        return self._data[key]
+
+    def training(self, config: TrainConfig) -> Training:
+        """The training of a configuration on its hold-out. Trainings of one market and look-back share its table."""
+        return training_of(config, self.data(config))
 
 
 Key = TypeVar("Key", bound=Hashable)

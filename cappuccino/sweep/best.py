@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-import statistics
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -20,9 +20,10 @@ from cappuccino.config.sweep import SweeperConfig
 from cappuccino.errors import InputError
 from cappuccino.lanes.engine import Markets
 from cappuccino.lanes.pool import LanePool, Placed
-from cappuccino.sweep.objective import objective_of
+from cappuccino.sweep.parts import Place, parts_of
+from cappuccino.sweep.returns import kept_of
 from cappuccino.sweep.significance import tried_ratios
-from cappuccino.sweep.trial import SeedProgress
+from cappuccino.sweep.trial import TrainedTrial
 from cappuccino.sweep.trial_folder import keep_training
 from cappuccino.training.device import select_device
 
@@ -43,6 +44,7 @@ def write_best(best: FrozenTrial, study: optuna.Study, settings: SweeperConfig, 
         "placed": best.user_attrs["placed"],
         "jax": best.user_attrs["jax"],
         "tried": tried_ratios(study),
+        "returns": kept_of(study),
         "configuration": {**configuration, "data": data},
     }
     whole = folder / "best.yaml.tmp"
@@ -53,31 +55,50 @@ def write_best(best: FrozenTrial, study: optuna.Study, settings: SweeperConfig, 
 def train_best(config: TrainConfig, console: Console) -> None:
     """Train the best trial of the study `config.best` again, with lanes where they were, and say whether its objective came out.
 
-    Only where the run lies (name, runs_dir, device) is taken from `config`. Raises InputError for an unknown study.
+    On a hold-out its trainings are kept as runs. Only where these lie (name, runs_dir, device) is taken from `config`.
+    Raises InputError for an unknown study.
     """
     assert config.best is not None
     record = read_record(config.best, config.runs_dir)
-    placed = {int(seed): Placed(**where) for seed, where in record["placed"].items()}
-    shape = next(iter(placed.values()))
+    placed = [dict(one) for one in record["placed"]]
+    seats = {Place(one.pop("fold"), one.pop("seed")): Placed(**one) for one in placed}
+    seeds = sorted({place.seed for place in seats})
+    shape = next(iter(seats.values()))
     console.print(f"device      {select_device(config.device, shape.devices)}")
-    markets = Markets()
-    progress = {seed: _progress(config, record, seed, markets, several=len(placed) > 1) for seed in placed}
-    pool = LanePool(next(iter(progress.values())).training, shape.lanes)
-    for seed, one in progress.items():
-        pool.begin_in(placed[seed].lane, one.training)
-    while not all(one.done for one in progress.values()):
-        chunk = pool.chunk()
-        for seed, one in progress.items():
-            one.take(chunk[placed[seed].lane])
-    for seed, one in progress.items():
-        if one.best is None:
-            raise InputError(f"the training diverged (seed {seed}), which it did not when {config.best} was searched")
-        weights, update = pool.best(placed[seed].lane)
-        assess_best(keep_training(one.config, one.training, weights, update, one.rows, one.best), one.training, console)
-    value = statistics.fmean(
-        [objective_of(record["objective"], one.best, record["direction"]) for one in progress.values() if one.best]
-    )
-    console.print(_compared(value, record), highlight=False, soft_wrap=True)
+    own = {"name": config.name, "runs_dir": config.runs_dir, "device": config.device, "resume": False, "best": config.best}
+    again = recorded_config(record, **own, seed=seeds[0])
+    parts, crossing = parts_of(again, len(seeds), Markets())
+    trial = TrainedTrial(again, parts, crossing, record["objective"], record["direction"])
+    _train(trial, seats)
+    for place in trial.diverged:
+        raise InputError(f"the training diverged ({trial.said(place)}), which it did not when {config.best} was searched")
+    if crossing is None:
+        for part in parts.values():
+            assess_best(keep_training(part), part.training, console)
+    else:
+        folds = f"{len(crossing.folds.folds)} folds x {len(seeds)} seed{'s' * (len(seeds) > 1)}"
+        console.print(f"trained     {folds}; cappuccino validate best={config.best} makes a champion of it", soft_wrap=True)
+    console.print(_compared(trial.value(), record), highlight=False, soft_wrap=True)
+
+
+def _train(trial: TrainedTrial, seats: Mapping[Place, Placed]) -> None:
+    """Train the parts of a trial in the lanes where they were, one after another where several had the same, until one diverges."""
+    first = next(iter(trial.parts))
+    pool = LanePool(trial.parts[first].training, seats[first].lanes)
+    waiting, running = list(trial.parts), dict[int, Place]()
+    while not trial.diverged and not trial.done:
+        for place in list(waiting):
+            if (lane := seats[place].lane) not in running:
+                pool.begin_in(lane, trial.parts[place].training)
+                running[lane] = place
+                waiting.remove(place)
+        for lane, chunk in pool.chunk().items():
+            place = running[lane]
+            trial.parts[place].take(chunk)
+            if trial.parts[place].done and not chunk.failed:
+                trial.keep(place, pool.best(lane))
+                pool.end(lane)
+                del running[lane]
 
 
 def _compared(value: float, record: dict[str, Any]) -> str:
@@ -86,13 +107,6 @@ def _compared(value: float, record: dict[str, Any]) -> str:
         return f"objective   {value!r}: that of {stored}, to the last bit"
     versions = "" if jax.__version__ == record["jax"] else f", which JAX {record['jax']} trained and this is {jax.__version__}"
     return f"objective   {value!r}; {stored} had {record['value']!r}{versions}: another machine rounds otherwise"
-
-
-def _progress(config: TrainConfig, record: dict[str, Any], seed: int, markets: Markets, *, several: bool) -> SeedProgress:
-    name = f"{config.name}/seed-{seed}" if several else config.name
-    where = {"name": name, "runs_dir": config.runs_dir, "device": config.device, "resume": False, "best": config.best}
-    one = recorded_config(record, **where, seed=seed)
-    return SeedProgress(markets.training(one), config=one)
 
 
 def recorded_config(record: dict[str, Any], **changes: Any) -> TrainConfig:

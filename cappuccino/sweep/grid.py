@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from cappuccino.assess import assess_best
-from cappuccino.config.roots import TrainConfig
+from cappuccino.config.roots import TrainConfig, check_holds_out
 from cappuccino.errors import InputError
 from cappuccino.lanes.engine import Engine, Markets
-from cappuccino.sweep.trial import SeedProgress
+from cappuccino.sweep.parts import Part
 from cappuccino.sweep.trial_folder import keep_training
 
 
@@ -19,9 +19,11 @@ def train_grid(configs: Sequence[TrainConfig], lanes: int | None, console: Conso
 
     Raises InputError for one that cannot be trained before any is, and, after the others have ended, for those that diverged.
     """
+    for config in configs:
+        check_holds_out(config)
     markets = Markets()
     engine: Engine[str] = Engine(lanes)
-    progress = {config.name: SeedProgress(markets.training(config), config=config) for config in configs}
+    progress = {config.name: Part(markets.training(config), config=config) for config in configs}
     for name, one in progress.items():
         engine.add(name, one.training)
     diverged = []
@@ -33,10 +35,9 @@ def train_grid(configs: Sequence[TrainConfig], lanes: int | None, console: Conso
                 diverged.append(name)
                 engine.end(name)
             elif one.done:
-                assert one.best is not None
-                weights, update = engine.best(name)
+                one.kept = engine.best(name)
                 engine.end(name)
-                run = keep_training(one.config, one.training, weights, update, one.rows, one.best)
+                run = keep_training(one)
                 console.print(f"run         {run.folder}: {one.env_steps:,} env steps")
                 assess_best(run, one.training, console)
     if diverged:

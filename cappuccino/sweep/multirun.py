@@ -30,6 +30,7 @@ from cappuccino.lanes.engine import Markets
 from cappuccino.sweep.composing import Composer
 from cappuccino.sweep.grid import train_grid
 from cappuccino.sweep.outcome import conclude
+from cappuccino.sweep.parts import Crossing
 from cappuccino.sweep.search import Compose, Search
 from cappuccino.sweep.searchable import check_searchable
 from cappuccino.sweep.space import Space, check_sampler, grid_points, is_search, jobs, read_space, suggest
@@ -97,6 +98,8 @@ def _search(
     extend = get_method(settings.custom_search_space) if settings.custom_search_space else None
     sampler, points = _sampler(settings, space)
     markets = Markets()
+    if base.validation is not None:
+        Crossing.of(base, markets.data(base))
     identity = Identity(
         data=markets.bars(base.data).fingerprint(),
         configuration={**_without(configuration_of(base), space.dimensions), "seeds": settings.seeds},
@@ -141,7 +144,7 @@ def _search(
                 name,
                 console,
             ).run()
-        conclude(shared, settings, folder, console)
+        conclude(shared, settings, base.validation, folder, console)
         if failed and (left := _unfinished(shared)):
             raise InputError(
                 f"{failed} workers failed and {left} of {shared.n_trials} trials have not ended; give the command again"

@@ -10,13 +10,14 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from cappuccino.config.sweep import OBJECTIVES, SweeperConfig
+from cappuccino.config.validation import ValidationConfig
 from cappuccino.errors import InputError
 from cappuccino.evaluation.report import UNDEFINED, signed
 from cappuccino.sweep.best import write_best
 from cappuccino.sweep.ends import end_of
 from cappuccino.sweep.report import write_study_report
-from cappuccino.sweep.returns import judge_returns
-from cappuccino.sweep.significance import JUDGED, Significance, significance_of
+from cappuccino.sweep.returns import judge_returns, kept_of
+from cappuccino.sweep.significance import Significance, significance_of
 from cappuccino.sweep.study import SharedStudy
 
 CONVINCING = 0.95
@@ -24,8 +25,10 @@ MOST_OVERFIT = 0.1
 """Probability of backtest overfitting above which a choice is to be rejected."""
 
 
-def conclude(shared: SharedStudy, settings: SweeperConfig, folder: pathlib.Path, console: Console) -> None:
-    """Write `best.yaml` and `report.html` of a study and say in a sentence what came of it."""
+def conclude(
+    shared: SharedStudy, settings: SweeperConfig, validation: ValidationConfig | None, folder: pathlib.Path, console: Console
+) -> None:
+    """Write `best.yaml` and `report.html` of a study and say in a sentence what came of it. validation: None on a hold-out."""
     folder.mkdir(parents=True, exist_ok=True)
     best = shared.best()
     found = None if best is None or not _did_something(best) else significance_of(shared.study, best)
@@ -41,8 +44,9 @@ def conclude(shared: SharedStudy, settings: SweeperConfig, folder: pathlib.Path,
             else f"{found.deflated:.2f}; {CONVINCING} would convince",
         }
     facts |= _overfitting(shared.study, folder)
+    judged_on = "the validation span" if validation is None else f"the bars that {validation.name} tests, block by block"
     facts |= {
-        "Objective": f"{settings.objective}: {OBJECTIVES[settings.objective]}, on the validation span, after costs",
+        "Objective": f"{settings.objective}: {OBJECTIVES[settings.objective]}, on {judged_on}, after costs",
         "Trials": f"{shared.counted()} of {shared.n_trials} begun or ended, {settings.seeds} seed{'s' * (settings.seeds > 1)} each",
         "Sampler and pruner": f"{type(shared.study.sampler).__name__}, {settings.pruner}",
     }
@@ -58,7 +62,7 @@ def conclude(shared: SharedStudy, settings: SweeperConfig, folder: pathlib.Path,
 
 def _overfitting(study: optuna.Study, folder: pathlib.Path) -> dict[str, str]:
     """What choosing the best of these trials by one half of the bars was worth on the other."""
-    numbers = [one.number for one in study.get_trials(deepcopy=False, states=JUDGED)]
+    numbers = kept_of(study)
     try:
         found = judge_returns(folder, numbers)
     except InputError as error:
@@ -85,7 +89,7 @@ def verdict(study: optuna.Study, best: FrozenTrial | None, found: Significance |
         return f"{counts}; none of the others did anything."
     head = (
         f"{counts}; the best is trial {best.number}, with an objective of {best.value:.4g}. Its Sharpe ratio is "
-        f"{found.sharpe:.2f} a year on the span that chose it, and {found.hedged:.2f} once the market's own moves are hedged"
+        f"{found.sharpe:.2f} a year on the bars that chose it, and {found.hedged:.2f} once the market's own moves are hedged"
     )
     if found.deflated is None or found.luck is None:
         return f"{head}, of too few trials to say what luck would have done."

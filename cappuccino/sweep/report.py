@@ -97,7 +97,7 @@ def _best(study: optuna.Study, trials: Sequence[FrozenTrial]) -> str:
         ["Trial", *(str(one.number) for one in best)], [[html.escape(cell) for cell in row] for row in rows], highlight=1
     )
     caption = (
-        f"The best {len(best)} of {len(judged)} complete trials by the span that chose them, after costs: the best of many flatters "
+        f"The best {len(best)} of {len(judged)} complete trials by the bars that chose them, after costs: the best of many flatters "
         f"itself. The lower rows are parameters; {UNDEFINED} is not on record."
     )
     return f"<section class='trials'><h2>Best trials</h2>{body}<p class='caption'>{caption}</p></section>"

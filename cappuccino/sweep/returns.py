@@ -7,13 +7,17 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+import optuna
 import pandas as pd
 from jaxtyping import Float, Int
+from optuna.trial import TrialState
 
 from cappuccino.errors import InputError
 from cappuccino.evaluation.overfitting import Overfitting, pbo
 
 FOLDER = "returns"
+KEPT = "returns_kept"
+"""User attribute of a trial: whether there is a file of it. A trial on folds that was pruned has not seen all bars, and has none."""
 LEAST_SHARE = 0.9
 """Of the bars of the trial that has most, those that all must have: a longer look-back decides a few bars later."""
 
@@ -38,6 +42,12 @@ def write_returns(study: pathlib.Path, number: int, timestamps: Int[np.ndarray, 
     whole = path.with_suffix(".tmp")
     pd.DataFrame({"timestamp": timestamps, "return": returns.astype(np.float32)}).to_parquet(whole)
     whole.replace(path)
+
+
+def kept_of(study: optuna.Study) -> list[int]:
+    """The numbers of the trials that were judged and of which returns are kept."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    return [one.number for one in trials if one.user_attrs.get(KEPT)]
 
 
 def judge_returns(study: pathlib.Path, numbers: Iterable[int], blocks: int = 16) -> Judged:

@@ -18,12 +18,14 @@ from rich.console import Console
 from cappuccino.config.roots import TrainConfig
 from cappuccino.config.sweep import SweeperConfig
 from cappuccino.errors import InputError
+from cappuccino.evaluation.backtest import Path
 from cappuccino.lanes.engine import Engine, Markets
 from cappuccino.lanes.pool import ChunkOfLane
+from cappuccino.sweep.parts import Place, parts_of
 from cappuccino.sweep.progress import SearchProgress
-from cappuccino.sweep.returns import write_returns
+from cappuccino.sweep.returns import KEPT, write_returns
 from cappuccino.sweep.study import SharedStudy
-from cappuccino.sweep.trial import RunningTrial, SeedProgress
+from cappuccino.sweep.trial import RunningTrial
 from cappuccino.sweep.trial_folder import keep_training, validation_figures, validation_path
 from cappuccino.training.run import configuration_of
 
@@ -49,7 +51,8 @@ class Search:
     ) -> None:
         self._settings, self._shared, self._suggest, self._compose = settings, shared, suggest, compose
         self._markets, self._folder = markets, folder
-        self._engine: Engine[tuple[int, int]] = Engine(None if settings.lanes == "auto" else settings.lanes)
+        self._engine: Engine[tuple[int, Place]] = Engine(None if settings.lanes == "auto" else settings.lanes)
+        self._first = max(1, self._engine.lanes // settings.seeds)
         self._running: dict[int, RunningTrial] = {}
         self._progress = SearchProgress(console, shared)
         self._ended: dict[TrialState, int] = {TrialState.COMPLETE: 0, TrialState.PRUNED: 0, TrialState.FAIL: 0}
@@ -61,8 +64,8 @@ class Search:
             while self._claim():
                 progress.show(self._running.values(), self._engine.placed)
                 chunk = self._engine.chunk()
-                for (number, seed), done in chunk.items():
-                    self._take(number, seed, done)
+                for (number, place), done in chunk.items():
+                    self._take(number, place, done)
                 for running in list(self._running.values()):
                     try:
                         self._judge(running)
@@ -71,12 +74,13 @@ class Search:
                 self._renew()
                 self._check_failures()
 
-    def _concurrent(self) -> int:
-        return self._settings.n_jobs or max(1, self._engine.lanes // self._settings.seeds)
+    def _has_room(self) -> bool:
+        most = self._settings.n_jobs
+        return self._engine.unfinished < self._engine.lanes if most is None else len(self._running) < most
 
     def _claim(self) -> bool:
         """Ask for trials as long as there is room for them; whether there is anything to train."""
-        while len(self._running) < self._concurrent():
+        while self._has_room():
             trial = self._shared.claim()
             if trial is None:
                 self._shared.take_over()
@@ -90,68 +94,80 @@ class Search:
         try:
             overrides = self._suggest(trial)
             config = self._compose(overrides, f"{self._folder}/{trial.number}")
-            several = self._settings.seeds > 1
-            configs = [
-                dataclasses.replace(
-                    config, seed=config.seed + k, name=f"{config.name}/seed-{config.seed + k}" if several else config.name
-                )
-                for k in range(self._settings.seeds)
-            ]
-            seeds = {one.seed: SeedProgress(self._markets.training(one), config=one) for one in configs}
+            parts, crossing = parts_of(config, self._settings.seeds, self._markets)
         except InputError as error:
             self._tell(trial, None, TrialState.FAIL, {"reason": str(error)})
             return
-        running = RunningTrial(trial, seeds, self._settings.objective, self._settings.direction)
-        self._running[trial.number] = running
-        for seed, progress in seeds.items():
-            self._engine.add((trial.number, seed), progress.training)
+        self._running[trial.number] = RunningTrial(
+            config, parts, crossing, self._settings.objective, self._settings.direction, trial=trial, first=self._first
+        )
+        for place, part in parts.items():
+            self._engine.add((trial.number, place), part.training)
 
-    def _take(self, number: int, seed: int, chunk: ChunkOfLane) -> None:
-        progress = self._running[number].seeds[seed]
-        progress.take(chunk)
-        if progress.done and not progress.failed:
-            progress.kept = self._engine.best((number, seed))
-            self._engine.end((number, seed))
+    def _take(self, number: int, place: Place, chunk: ChunkOfLane) -> None:
+        running = self._running[number]
+        part = running.parts[place]
+        part.take(chunk)
+        if part.done and not part.failed:
+            running.keep(place, self._engine.best((number, place)))
+            self._engine.end((number, place))
 
     def _judge(self, running: RunningTrial) -> None:
         if running.diverged:
-            names = ", ".join(str(seed) for seed in running.diverged)
-            self._end(
-                running, None, TrialState.FAIL, {"reason": f"the training diverged (seed {names}): a number was not finite"}
-            )
+            where = "; ".join(running.said(place) for place in running.diverged)
+            self._end(running, None, TrialState.FAIL, {"reason": f"the training diverged ({where}): a number was not finite"})
             return
-        for chunk, value in running.to_report():
-            running.trial.report(value, chunk)
+        new = running.to_report()
+        for number, value in new:
+            running.trial.report(value, number)
         if running.done:
             self._end(running, running.value(), TrialState.COMPLETE, self._keep(running))
-        elif running.reported and running.trial.should_prune():
+        elif new and running.trial.should_prune():
             self._end(running, None, TrialState.PRUNED, self._figures(running))
 
     def _keep(self, running: RunningTrial) -> dict[str, Any]:
-        """Write the trial's folder; its attributes."""
-        for progress in running.seeds.values():
-            assert progress.kept is not None
-            assert progress.best is not None
-            weights, update = progress.kept
-            keep_training(progress.config, progress.training, weights, update, progress.rows, progress.best)
-        placed = {str(seed): dataclasses.asdict(self._engine.placed[running.trial.number, seed]) for seed in running.seeds}
-        first = next(iter(running.seeds.values())).config
-        return {**self._figures(running), "placed": placed, "configuration": configuration_of(first), "jax": jax.__version__}
+        """Write the trial's folder, where its parts are runs of their own; its attributes."""
+        if running.crossing is None:
+            for part in running.parts.values():
+                keep_training(part)
+        placed = [
+            {**place._asdict(), **dataclasses.asdict(self._engine.placed[running.trial.number, place])}
+            for place in running.parts
+        ]
+        configuration = configuration_of(running.config)
+        return {**self._figures(running), "placed": placed, "configuration": configuration, "jax": jax.__version__}
 
-    def _figures(self, running: RunningTrial) -> dict[str, float]:
-        """Of each training's best chunk so far over the validation span, the means over seeds; their returns are kept in a file."""
-        found, paths = [], []
-        for seed, progress in running.seeds.items():
-            weights, _ = progress.kept or self._engine.best((running.trial.number, seed))
-            paths.append(validation_path(progress.training, weights))
-            found.append(validation_figures(paths[-1], progress.training.data.market))
-        study = pathlib.Path(next(iter(running.seeds.values())).config.runs_dir) / self._folder
-        write_returns(study, running.trial.number, paths[0].timestamps[1:], np.mean([path.returns for path in paths], axis=0))
-        return {name: statistics.fmean([one[name] for one in found]) for name in found[0] if all(name in one for one in found)}
+    def _figures(self, running: RunningTrial) -> dict[str, Any]:
+        """What the trial has shown, the means over its paths; their mean returns are kept in a file, if they are over all bars."""
+        paths, whole = self._paths(running)
+        if whole:
+            study = pathlib.Path(running.config.runs_dir) / self._folder
+            returns = np.mean([path.returns for path in paths], axis=0)
+            write_returns(study, running.trial.number, paths[0].timestamps[1:], returns)
+        market = self._markets.data(running.config).market
+        found = [validation_figures(path, market) for path in paths]
+        means = {name: statistics.fmean([one[name] for one in found]) for name in found[0] if all(name in one for one in found)}
+        return {**means, KEPT: whole}
+
+    def _paths(self, running: RunningTrial) -> tuple[list[Path], bool]:
+        """What the best chunks so far do, and whether that is over all bars that it may be over: each part on the validation span, or on
+        folds on the blocks of its own, as far as it has begun, and as whole paths once all are done."""
+        crossing = running.crossing
+        if crossing is not None and running.done:
+            return running.out_of_sample(), True
+        paths = []
+        for place, part in running.parts.items():
+            if part.validations:
+                weights, _ = part.kept or self._engine.best((running.trial.number, place))
+                training = part.training
+                paths.append(
+                    validation_path(training, weights) if crossing is None else crossing.path(place.fold, training, weights)
+                )
+        return paths, crossing is None
 
     def _end(self, running: RunningTrial, value: float | None, state: TrialState, attributes: Mapping[str, Any]) -> None:
-        for seed in running.seeds:
-            self._engine.end((running.trial.number, seed))
+        for place in running.parts:
+            self._engine.end((running.trial.number, place))
         del self._running[running.trial.number]
         self._tell(running.trial, value, state, {"env_steps": running.env_steps, **attributes})
 
@@ -168,8 +184,8 @@ class Search:
             self._drop(gone.number)
 
     def _drop(self, number: int) -> None:
-        for seed in self._running.pop(number).seeds:
-            self._engine.end((number, seed))
+        for place in self._running.pop(number).parts:
+            self._engine.end((number, place))
 
     def _check_failures(self) -> None:
         allowed, failed = self._settings.max_failure_rate * self._shared.n_trials, self._ended[TrialState.FAIL]

@@ -17,6 +17,7 @@ _SAME = {
     "training.updates_per_chunk": "all trials of a study are judged after the same updates",
     "training.patience": "all trials of a study stop by the same rule",
     "agent.name": "search the group, agent=choice(ppo, apg)",
+    "validation": "all trials of a study are judged on the same bars",
     "seed": "hydra.sweeper.seeds=3 trains every trial with three seeds",
     "device": "a study computes on one device",
     "name": "a trial's folder is named by its study and its number",

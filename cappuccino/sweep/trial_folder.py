@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from flax import nnx
 
 from cappuccino.assemble import Training
-from cappuccino.config.roots import TrainConfig
 from cappuccino.evaluation.backtest import Path, backtest_span, policy_strategy
 from cappuccino.evaluation.metrics import bars_a_year, hedged, measure, return_figures
 from cappuccino.market import Market
+from cappuccino.sweep.parts import Part
 from cappuccino.training.metrics_log import MetricsLog
 from cappuccino.training.run import Run, identity_of
 
 
-def keep_training(
-    config: TrainConfig,
-    training: Training,
-    weights: nnx.State,
-    update: int,
-    rows: list[dict[str, float]],
-    validation: Mapping[str, float],
-) -> Run:
-    """Write a run's folder: configuration, log, and the checkpoint of the best chunk, which is enough to act and not to go on."""
-    run = Run.create(config)
+def keep_training(part: Part) -> Run:
+    """Write a run's folder of a part that is done: configuration, log, and the checkpoint of the best chunk, which is enough to act and
+    not to go on."""
+    assert part.kept is not None
+    assert part.best is not None
+    weights, update = part.kept
+    run = Run.create(part.config)
     with MetricsLog(run.folder, 0) as log:
-        log.write(rows)
-    meta = {**identity_of(config, training.data.spec), "validation": dict(validation)}
+        log.write(part.rows)
+    meta = {**identity_of(part.config, part.training.data.spec), "validation": dict(part.best)}
     with run.checkpoints() as checkpoints:
-        checkpoints.save(update, {"policy": {"weights": weights, "frozen": training.frozen}}, validation["score"], meta)
+        checkpoints.save(update, {"policy": {"weights": weights, "frozen": part.training.frozen}}, part.best["score"], meta)
     return run
 
 

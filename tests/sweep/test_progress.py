@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from cappuccino.lanes.pool import Placed
+from cappuccino.sweep.parts import Place
 from cappuccino.sweep.progress import Pace, lane_table
 from cappuccino.sweep.trial import RunningTrial
 
@@ -26,11 +27,11 @@ PARAMETERS = {
 def running(number: int, params: dict[str, Any], value: float | None = -0.0123456) -> RunningTrial:
     one = Mock(spec=RunningTrial)
     one.trial = Mock(number=number, params=params)
-    one.seeds, one.share_done, one.last_value = {0: None, 1: None}, 0.25, value
+    one.parts, one.share_done, one.last_value = {Place(0, seed): Mock(done=False) for seed in (0, 1)}, 0.25, value
     return one
 
 
-def drawn(width: int, trials: list[RunningTrial], placed: dict[tuple[int, int], Placed]) -> list[str]:
+def drawn(width: int, trials: list[RunningTrial], placed: dict[tuple[int, Place], Placed]) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
     console.print(lane_table(trials, placed, width))
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
@@ -39,7 +40,8 @@ def drawn(width: int, trials: list[RunningTrial], placed: dict[tuple[int, int], 
 @pytest.mark.parametrize("width", [60, 80, 100, 140, 200])
 def test_every_trial_has_one_row_and_what_is_shown_is_whole(width):
     trials = [running(7, PARAMETERS), running(1234, PARAMETERS, None), running(8, PARAMETERS, float("-inf"))]
-    placed = {(7, 0): Placed(8, 2, 1, 3), (7, 1): Placed(8, 2, 1, 5), (1234, 0): Placed(8, 2, 1, 0)}
+    seats = {(7, 0): 3, (7, 1): 5, (1234, 0): 0}
+    placed = {(trial, Place(0, seed)): Placed(8, 2, 1, lane) for (trial, seed), lane in seats.items()}
     head, *rows = drawn(width, trials, placed)
     assert len(rows) == 3
     assert all(len(row) <= width for row in rows)
