@@ -85,6 +85,12 @@ def imported_by(path: pathlib.Path) -> set[str]:
     return {name.split(".")[1] for name in names if name.startswith("cappuccino.")}
 
 
+@pytest.mark.parametrize(("below", "above"), [("lanes", ("validation", "sweep")), ("validation", ("sweep",))])
+def test_what_trains_side_by_side_is_below_validation_and_that_below_search(below: str, above: tuple[str, ...]) -> None:
+    for path in (PACKAGE / below).rglob("*.py"):
+        assert not imported_by(path) & set(above), path
+
+
 @pytest.mark.parametrize("layer", RANK)
 def test_no_import_points_backwards(layer: str) -> None:
     folder = PACKAGE / layer
