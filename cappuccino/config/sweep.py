@@ -16,15 +16,33 @@ OBJECTIVES = {
     "growth": "lower bound of mean log growth, per bar",
     "mean_growth": "mean log growth, per bar",
     "sharpe": "mean over deviation of log growth, per bar",
+    "robust": "low quantile of mean log growth over costs and delays, per bar",
 }
+MOST_DELAY = 3
+"""Bars."""
 PRUNERS = ("median", "asha", "none")
 DIRECTIONS = ("maximize", "minimize")
 PLUGIN = "hydra_plugins.cappuccino_sweeper.StudySweeper"
 
 
 @dataclasses.dataclass
+class RobustConfig:
+    """Of `objective=robust`: every factor on fee, half-spread and slippage with every delay of orders in bars, and the quantile."""
+
+    cost_factors: list[float]
+    delays: list[int]
+    quantile: float
+
+    def __post_init__(self) -> None:
+        for name in ("cost_factors", "delays"):
+            if not getattr(self, name):
+                raise InputError(f"hydra.sweeper.robust.{name} is empty; it must hold at least one")
+        check_ranges("hydra.sweeper.robust", self, cost_factors="[0, inf)", delays=f"[0, {MOST_DELAY}]", quantile="[0, 1]")
+
+
+@dataclasses.dataclass
 class SweeperConfig:
-    """The published Optuna sweeper's keys, and ours: objective, pruner, lanes, seeds, lease."""
+    """The published Optuna sweeper's keys, and ours: objective, robust, pruner, lanes, seeds, lease."""
 
     sampler: Any = MISSING
     direction: Any = MISSING
@@ -36,6 +54,7 @@ class SweeperConfig:
     params: dict[str, Any] | None = MISSING
     custom_search_space: str | None = MISSING
     objective: str = MISSING
+    robust: RobustConfig = MISSING
     pruner: str = MISSING
     lanes: Any = MISSING
     seeds: int = MISSING

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,27 +14,36 @@ from cappuccino.bars import BarTable
 from cappuccino.config.stress import StressConfig
 from cappuccino.env import EnvParams
 from cappuccino.errors import InputError
-from cappuccino.evaluation.backtest import Strategy, TableRule, backtest, span_rows
+from cappuccino.evaluation.backtest import LONGEST_DELAY, Strategy, TableRule, backtest, span_rows
 from cappuccino.evaluation.break_even import break_even_cost
 from cappuccino.evaluation.cost_grid import CostSettings, equity_by_costs, mean_log_growth
 from cappuccino.evaluation.scenarios import bootstrapped_bars, crashed_bars, dropped_bars, restated_bars
 from cappuccino.evaluation.splits import Span
 from cappuccino.features.registry import FeatureSet
-from cappuccino.market import Market, build_market
+from cappuccino.market import Market, MarketSpec, build_market
+
+
+class Part(NamedTuple):
+    """A strategy and the span of bars that is its to trade, from cash."""
+
+    strategy: Strategy
+    span: Span
 
 
 class Stress(NamedTuple):
-    """Mean log growth per bar after costs, accounts from cash, of S cost settings, D markets of each kind, K starts.
+    """Mean log growth per bar after costs over all parts, of S cost settings, L delays, D markets of each kind, K starts.
 
     plain: in the market and under the costs as they are. settings: fractions of the notional and bars; grid: under each.
-    break_even: total cost as a fraction of the notional (`break_even_cost`), None where there is none up to the highest tried.
-    dropped, restated, bootstrapped, crashed: one of each market drawn. starts: time stamps (Unix seconds) of the bars at whose
-    closes the strategy starts; by_start: over `horizon` bars from each.
+    by_delay: under the costs as they are with orders late by 0 to `LONGEST_DELAY` bars. break_even: total cost as a fraction of the
+    notional (`break_even_cost`), None where there is none up to the highest tried. dropped, restated, bootstrapped, crashed: one of
+    each market drawn. starts: time stamps (Unix seconds) of the bars at whose closes a strategy starts; by_start: over `horizon`
+    bars from each.
     """
 
     plain: float
     settings: CostSettings
     grid: Float[np.ndarray, "S"]
+    by_delay: Float[np.ndarray, "L"]
     break_even: float | None
     dropped: Float[np.ndarray, "D"]
     restated: Float[np.ndarray, "D"]
@@ -49,47 +58,72 @@ class Stress(NamedTuple):
         return {name: _plain(value) for name, value in self._asdict().items()}
 
 
+class _Rows(NamedTuple):
+    """Where a strategy decides: filled up with copies of the last, so that parts share programs; the first `number` count."""
+
+    strategy: Strategy
+    rows: Int[np.ndarray, "N"]
+    number: int
+
+
 def stress(
-    strategy: Strategy,
+    parts: Sequence[Part],
     bars: BarTable,
     features: FeatureSet,
-    span: Span,
     lookback: int,
     params: EnvParams,
     config: StressConfig,
     mesh: Mesh,
 ) -> Stress:
-    """Try a strategy under all that `config` says, over a span of the bars; features are computed anew for every market.
+    """Try strategies, each over its span of the bars, under all that `config` says; features are computed anew for every market.
 
-    Dropped bars and crashes lie anywhere in the bars, crashes inside the span. Restated bars: decided on the first versions,
-    traded and marked at the final ones, which are those given. Bootstrapped markets are made of the span's bars alone and are
+    Dropped bars lie anywhere in the bars, crashes anywhere between the first span and the last. Restated bars: decided on the first
+    versions, traded and marked at the final ones, which are those given. Bootstrapped markets are made of a span's bars alone and are
     as long, their first rows spent on warm-up and look-back. Raises InputError for a strategy that is a table, which has no
-    answer to other rows, and where the span is too short for the horizon or a market.
+    answer to other rows, and where a span is too short for the horizon or a market.
     """
-    if isinstance(strategy.rule, TableRule):
-        raise InputError("the strategy is a table of targets by step; a stress needs one that decides by what it sees")
+    if any(isinstance(part.strategy.rule, TableRule) for part in parts):
+        raise InputError("a strategy is a table of targets by step; a stress needs one that decides by what it sees")
     market, spec = build_market(bars, features)
-    rows = span_rows(spec, span, lookback)
+    capital = float(params.capital)
+    own = _aligned([(part.strategy, span_rows(spec, part.span, lookback)) for part in parts])
 
-    def growth(market: Market, rows: Int[np.ndarray, "N"]) -> float:
-        return float(mean_log_growth(_equity(strategy, market, rows, params)[:, None], rows, float(params.capital))[0])
+    def growth(market: Market, parts: Sequence[_Rows]) -> float:
+        return float(
+            _mean(
+                [mean_log_growth(_equity(one, market, params)[:, None], one.rows[: one.number], capital) for one in parts],
+                parts,
+            )[0]
+        )
+
+    def growth_under(settings: CostSettings) -> Float[np.ndarray, "S"]:
+        found = []
+        for one in own:
+            equity = equity_by_costs(one.strategy, market, one.rows, params, settings, mesh)[: one.number]
+            found.append(mean_log_growth(equity, one.rows[: one.number], capital))
+        return _mean(found, own)
 
     def over_draws(make: Callable[[int], float]) -> Float[np.ndarray, "D"]:
         return np.array([make(config.seed + draw) for draw in range(config.draws)])
 
     def in_bars(changed: BarTable) -> float:
-        return growth(build_market(changed, features)[0], rows)
+        return growth(build_market(changed, features)[0], own)
 
     def restated(seed: int) -> float:
         seen = restated_bars(bars, share=config.restated_share, size=config.restated_size, seed=seed)
-        return growth(market._replace(features=build_market(seen, features)[0].features), rows)
-
-    whole = span.start + int(np.argmax(bars.mask[span.start : span.stop].all(axis=1)))
-    own = bars.rows(whole, span.stop)
+        return growth(market._replace(features=build_market(seen, features)[0].features), own)
 
     def bootstrapped(seed: int) -> float:
-        drawn, drawn_spec = build_market(bootstrapped_bars(own, block=config.block_bars, seed=seed), features)
-        return growth(drawn, span_rows(drawn_spec, Span("bootstrapped", 0, len(own)), lookback))
+        found, drawn = [], []
+        for part in parts:
+            start, stop = part.span.start, part.span.stop
+            whole = start + int(np.argmax(bars.mask[start:stop].all(axis=1)))
+            table = bootstrapped_bars(bars.rows(whole, stop), block=config.block_bars, seed=seed)
+            other, other_spec = build_market(table, features)
+            rows = span_rows(other_spec, Span("bootstrapped", 0, len(table)), lookback)
+            drawn += _aligned([(part.strategy, rows)])
+            found.append(mean_log_growth(_equity(drawn[-1], other, params)[:, None], rows, capital))
+        return float(_mean(found, drawn)[0])
 
     def crashed(seed: int) -> float:
         return in_bars(
@@ -99,27 +133,27 @@ def stress(
                 length=config.crash_bars,
                 number=config.crashes,
                 recovers=config.crash_recovers,
-                start=span.start,
-                stop=span.stop,
+                start=min(part.span.start for part in parts),
+                stop=max(part.span.stop for part in parts),
                 seed=seed,
             )
         )
 
     settings = settings_of(config)
-    equity = equity_by_costs(strategy, market, rows, params, settings, mesh)
-    starts = start_rows(rows, config.starts, config.horizon_bars)
+    starts, by_start = _from_starts(own, market, spec, params, config)
     return Stress(
-        plain=growth(market, rows),
+        plain=growth(market, own),
         settings=settings,
-        grid=mean_log_growth(equity, rows, float(params.capital)),
-        break_even=break_even_cost(strategy, market, rows, params, mesh, highest=config.highest_cost_bps / 1e4),
+        grid=growth_under(settings),
+        by_delay=growth_under(_delayed(params)),
+        break_even=break_even_cost(growth_under, params.costs, highest=config.highest_cost_bps / 1e4),
         dropped=over_draws(lambda seed: in_bars(dropped_bars(bars, share=config.dropped_share, seed=seed))),
         restated=over_draws(restated),
         bootstrapped=over_draws(bootstrapped),
         crashed=over_draws(crashed),
-        starts=spec.timestamps[starts],
+        starts=starts,
         horizon=config.horizon_bars,
-        by_start=growth_by_start(strategy, market, starts, config.horizon_bars, params),
+        by_start=by_start,
     )
 
 
@@ -144,20 +178,49 @@ def start_rows(rows: Int[np.ndarray, "N"], number: int, horizon: int) -> Int[np.
     return possible[np.unique(np.linspace(0, len(possible) - 1, number).round().astype(int))]
 
 
+def _from_starts(
+    parts: Sequence[_Rows], market: Market, spec: MarketSpec, params: EnvParams, config: StressConfig
+) -> tuple[Int[np.ndarray, "K"], Float[np.ndarray, "K"]]:
+    """Time stamps of the starts of all parts, as many of each, and the growth from each."""
+    stamps, growth = [], []
+    for one in parts:
+        rows = start_rows(one.rows[: one.number], -(-config.starts // len(parts)), config.horizon_bars)
+        stamps.append(spec.timestamps[rows])
+        growth.append(growth_by_start(one.strategy, market, rows, config.horizon_bars, params))
+    return np.concatenate(stamps), np.concatenate(growth)
+
+
 def growth_by_start(
     strategy: Strategy, market: Market, starts: Int[np.ndarray, "K"], horizon: int, params: EnvParams
 ) -> Float[np.ndarray, "K"]:
     """Mean log growth per bar over `horizon` bars from each of the rows, from cash; the starts rise."""
     # The last start first: so no episode ends where the next begins, and one backtest opens each anew.
     rows = (starts[::-1, None] + np.arange(horizon)).ravel()
-    last = _equity(strategy, market, rows, params).reshape(len(starts), horizon)[::-1, -1]
+    last = _equity(_Rows(strategy, rows, len(rows)), market, params).reshape(len(starts), horizon)[::-1, -1]
     with np.errstate(divide="ignore"):
         return np.log(last / float(params.capital)) / horizon
 
 
-def _equity(strategy: Strategy, market: Market, rows: Int[np.ndarray, "N"], params: EnvParams) -> Float[np.ndarray, "N"]:
+def _aligned(parts: Sequence[tuple[Strategy, Int[np.ndarray, "_"]]]) -> list[_Rows]:
+    most = max(len(rows) for _, rows in parts)
+    return [_Rows(strategy, np.pad(rows, (0, most - len(rows)), mode="edge"), len(rows)) for strategy, rows in parts]
+
+
+def _equity(one: _Rows, market: Market, params: EnvParams) -> Float[np.ndarray, "N"]:
     cash = np.zeros(market.close.shape[1], market.close.dtype)
-    return np.asarray(backtest(strategy, market, rows, params, cash).equity, np.float64)
+    return np.asarray(backtest(one.strategy, market, one.rows, params, cash).equity, np.float64)[: one.number]
+
+
+def _mean(growth: Sequence[Float[np.ndarray, "S"]], parts: Sequence[_Rows]) -> Float[np.ndarray, "S"]:
+    """Mean growth per bar over all parts."""
+    return np.average(growth, axis=0, weights=[one.number for one in parts])
+
+
+def _delayed(params: EnvParams) -> CostSettings:
+    """The costs as they are, with every delay there is."""
+    costs, delay = params.costs, np.arange(LONGEST_DELAY + 1)
+    own = (np.full(len(delay), float(cost)) for cost in (costs.taker_fee, costs.half_spread, costs.slippage))
+    return CostSettings(*own, delay=delay)
 
 
 def _plain(value: Any) -> Any:

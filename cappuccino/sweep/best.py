@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +17,7 @@ from rich.console import Console
 from cappuccino.assess import assess_best
 from cappuccino.config.composition import train_config_of
 from cappuccino.config.roots import TrainConfig
-from cappuccino.config.sweep import SweeperConfig
+from cappuccino.config.sweep import RobustConfig, SweeperConfig
 from cappuccino.errors import InputError
 from cappuccino.lanes.engine import Markets
 from cappuccino.lanes.pool import LanePool, Placed
@@ -38,6 +39,7 @@ def write_best(best: FrozenTrial, study: optuna.Study, settings: SweeperConfig, 
         "study": study.study_name,
         "trial": best.number,
         "objective": settings.objective,
+        "robust": dataclasses.asdict(settings.robust),
         "direction": settings.direction,
         "value": best.value,
         "parameters": dict(best.params),
@@ -68,7 +70,7 @@ def train_best(config: TrainConfig, console: Console) -> None:
     own = {"name": config.name, "runs_dir": config.runs_dir, "device": config.device, "resume": False, "best": config.best}
     again = recorded_config(record, **own, seed=seeds[0])
     parts, crossing = parts_of(again, len(seeds), Markets())
-    trial = TrainedTrial(again, parts, crossing, record["objective"], record["direction"])
+    trial = TrainedTrial(again, parts, crossing, record["objective"], record["direction"], RobustConfig(**record["robust"]))
     _train(trial, seats)
     for place in trial.diverged:
         raise InputError(f"the training diverged ({trial.said(place)}), which it did not when {config.best} was searched")

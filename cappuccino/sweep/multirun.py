@@ -104,7 +104,7 @@ def _search(
         data=markets.bars(base.data).fingerprint(),
         configuration={**_without(configuration_of(base), space.dimensions), "seeds": settings.seeds},
         space={name: optuna.distributions.distribution_to_json(one) for name, one in space.dimensions.items()},
-        objective=settings.objective,
+        objective=_meaning(settings),
     )
     name = settings.study_name or f"{config.hydra.runtime.choices.get('sweep') or 'search'}-{_short_hash(identity)}"
     storage = settings.storage or f"sqlite:///{config.runs_dir}/studies.db"
@@ -247,6 +247,12 @@ def _without(configuration: dict[str, Any], names: Mapping[str, Any]) -> dict[st
             node = node.get(parent, {})
         node.pop(last, None)
     return left
+
+
+def _meaning(settings: SweeperConfig) -> str:
+    """The objective, with what decides it."""
+    own = f" {dataclasses.asdict(settings.robust)}" if settings.objective == "robust" else ""
+    return f"{settings.objective}{own}"
 
 
 def _short_hash(identity: Identity) -> str:

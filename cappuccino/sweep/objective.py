@@ -15,13 +15,22 @@ from cappuccino.market import Market
 EXPOSURE_FLOOR = 0.01
 """Mean share of equity in assets below which a policy did nothing: its growth of zero would beat every honest loser's."""
 
-_FIGURE = {"active": "active_ratio", "growth": "score", "mean_growth": "mean_log_growth", "sharpe": "sharpe"}
+BY_CHUNK = {"robust": "growth"}
+"""The objective by which a trial is judged while it trains, where its own takes too long for that."""
+
+_FIGURE = {
+    "active": "active_ratio",
+    "growth": "score",
+    "mean_growth": "mean_log_growth",
+    "sharpe": "sharpe",
+    "robust": "robust_growth",
+}
 assert _FIGURE.keys() == OBJECTIVES.keys()
 
 
 def objective_of(name: str, validation: Mapping[str, float], direction: str) -> float:
-    """The objective `name` of validation figures (`cappuccino.training.lanes.Validation`); the worst value there is for a policy
-    that did nothing."""
+    """The objective `name` of validation figures (`cappuccino.training.lanes.Validation`, and for robust `robust_growth`); the worst
+    value there is for a policy that did nothing."""
     if validation["exposure"] < EXPOSURE_FLOOR:
         return -math.inf if direction == "maximize" else math.inf
     return validation[_FIGURE[name]]

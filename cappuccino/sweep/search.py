@@ -98,8 +98,9 @@ class Search:
         except InputError as error:
             self._tell(trial, None, TrialState.FAIL, {"reason": str(error)})
             return
+        settings = self._settings
         self._running[trial.number] = RunningTrial(
-            config, parts, crossing, self._settings.objective, self._settings.direction, trial=trial, first=self._first
+            config, parts, crossing, settings.objective, settings.direction, settings.robust, trial=trial, first=self._first
         )
         for place, part in parts.items():
             self._engine.add((trial.number, place), part.training)

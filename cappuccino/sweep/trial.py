@@ -5,22 +5,17 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
+import numpy as np
 from flax import nnx
 from optuna.trial import Trial
 
 from cappuccino.config.roots import TrainConfig
-from cappuccino.evaluation.backtest import Path
-from cappuccino.sweep.objective import objective_of, validation_of
+from cappuccino.config.sweep import RobustConfig
+from cappuccino.evaluation.backtest import Path, policy_strategy
+from cappuccino.sweep.objective import BY_CHUNK, objective_of, validation_of
 from cappuccino.sweep.parts import Crossing, Part, Place
-
-
-class OutOfSample(NamedTuple):
-    """What a part did on the blocks that its fold tests. validation: of the path, as a lane has it of its validation rows."""
-
-    path: Path
-    validation: Mapping[str, float]
+from cappuccino.sweep.robust import robust_growth
 
 
 @dataclasses.dataclass
@@ -28,7 +23,8 @@ class TrainedTrial:
     """A trial's configuration (of the first seed) and its parts in the order in which they train.
 
     On a hold-out it is judged by the validation span, on which each part's chunk is chosen too; crossing: on folds by the blocks that
-    they test. tested: what parts that are done did on these.
+    they test. robust: what the objective of that name means. shown: of each part that is done, the figures of its best chunk on what
+    it is judged by; paths: on folds, what it did there.
     """
 
     config: TrainConfig
@@ -36,7 +32,9 @@ class TrainedTrial:
     crossing: Crossing | None
     objective: str
     direction: str
-    tested: dict[Place, OutOfSample] = dataclasses.field(default_factory=dict, init=False)
+    robust: RobustConfig
+    shown: dict[Place, Mapping[str, float]] = dataclasses.field(default_factory=dict, init=False)
+    paths: dict[Place, Path] = dataclasses.field(default_factory=dict, init=False)
 
     @property
     def diverged(self) -> list[Place]:
@@ -55,25 +53,31 @@ class TrainedTrial:
         return statistics.fmean(len(part.validations) / part.chunks for part in self.parts.values())
 
     def keep(self, place: Place, kept: tuple[nnx.State, int]) -> None:
-        """Take the parameters of a part that is done, and let it show what it does on the blocks of its fold, if it has one."""
-        part = self.parts[place]
+        """Take the parameters of a part that is done, and let it show what it is worth."""
+        part, market = self.parts[place], self.parts[place].training.data.market
+        assert part.best is not None
         part.kept = kept
+        shown, bars = part.best, (np.asarray(part.training.valid.rows), int(part.training.valid.number))
         if self.crossing is not None:
-            path = self.crossing.path(place.fold, part.training, kept[0])
-            self.tested[place] = OutOfSample(path, validation_of(path, self.crossing.data.market))
+            self.paths[place] = self.crossing.path(place.fold, part.training, kept[0])
+            shown = validation_of(self.paths[place], market)
+            bars = self.crossing.tested.rows[place.fold], self.crossing.tested.number[place.fold]
+        if self.objective == "robust":
+            policy = part.training.policy(kept[0])
+            strategy = policy_strategy(policy, policy.shape.lookback)
+            shown = {**shown, "robust_growth": robust_growth(strategy, market, *bars, part.training.judged, self.robust)}
+        self.shown[place] = shown
 
     def out_of_sample(self) -> list[Path]:
         """All bars that folds test, by seed and path, once all parts are done."""
         assert self.crossing is not None
         seeds = dict.fromkeys(place.seed for place in self.parts)
-        by_fold = [[self.tested[place].path for place in self.parts if place.seed == seed] for seed in seeds]
+        by_fold = [[self.paths[place] for place in self.parts if place.seed == seed] for seed in seeds]
         return [path for paths in by_fold for path in self.crossing.tested.paths(paths)]
 
     def value(self) -> float:
-        """The mean over parts of the objective: on a hold-out that of each one's best chunk, otherwise that of the blocks it tests."""
-        if self.crossing is not None:
-            return self.by_fold()[-1]
-        return self.mean_of(part.best for part in self.parts.values() if part.best is not None)
+        """The mean of the objective over parts, once all are done."""
+        return self.mean_of(self.objective, [self.shown[place] for place in self.parts])
 
     def by_fold(self) -> list[float]:
         """The mean of the objective over the folds up to each, as far as they are done."""
@@ -81,14 +85,13 @@ class TrainedTrial:
         values: list[float] = []
         for fold in range(len(self.crossing.folds.folds)):
             upto = [place for place in self.parts if place.fold <= fold]
-            if any(place not in self.tested for place in upto):
+            if any(place not in self.shown for place in upto):
                 break
-            values.append(self.mean_of(self.tested[place].validation for place in upto))
+            values.append(self.mean_of(self.objective, [self.shown[place] for place in upto]))
         return values
 
-    def mean_of(self, validations: Iterable[Mapping[str, float]]) -> float:
-        """Of the objective."""
-        return statistics.fmean(objective_of(self.objective, one, self.direction) for one in validations)
+    def mean_of(self, objective: str, shown: Iterable[Mapping[str, float]]) -> float:
+        return statistics.fmean(objective_of(objective, one, self.direction) for one in shown)
 
     def said(self, place: Place) -> str:
         """A part's name in a message."""
@@ -131,7 +134,8 @@ class RunningTrial(TrainedTrial):
         parts = [part for place, part in self.parts.items() if place.fold < self.first]
         going = [part for part in parts if not part.done]
         common = min(len(part.validations) for part in going) if going else max(len(part.validations) for part in parts)
+        objective = BY_CHUNK.get(self.objective, self.objective)
         return [
-            (chunk, self.mean_of(part.validations[min(chunk, len(part.validations) - 1)] for part in parts))
+            (chunk, self.mean_of(objective, [part.validations[min(chunk, len(part.validations) - 1)] for part in parts]))
             for chunk in range(common)
         ]

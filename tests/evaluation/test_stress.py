@@ -14,10 +14,10 @@ from cappuccino.bars.synthetic import synthetic_bars
 from cappuccino.config.composition import SCHEMAS, conf_dir
 from cappuccino.config.stress import StressConfig
 from cappuccino.errors import InputError
-from cappuccino.evaluation.backtest import backtest_span, policy_strategy, table_strategy
+from cappuccino.evaluation.backtest import LONGEST_DELAY, backtest_span, policy_strategy, span_rows, table_strategy
 from cappuccino.evaluation.scenarios import dropped_bars
 from cappuccino.evaluation.splits import Span
-from cappuccino.evaluation.stress import Stress, settings_of, start_rows, stress
+from cappuccino.evaluation.stress import Part, Stress, settings_of, start_rows, stress
 from cappuccino.features.registry import FeatureSet
 from cappuccino.market import build_market
 from cappuccino.mesh import mesh_of
@@ -48,7 +48,7 @@ def stressed() -> Stress:
 
 def run(small: StressConfig) -> Stress:
     strategy = policy_strategy(made_policy(), LOOKBACK)
-    return stress(strategy, bars(), FEATURES, SPAN, LOOKBACK, made_params(), small, mesh_of())
+    return stress([Part(strategy, SPAN)], bars(), FEATURES, LOOKBACK, made_params(), small, mesh_of())
 
 
 def per_bar(path) -> float:
@@ -82,6 +82,30 @@ def test_crashes_hurt_and_nothing_is_restated_without_a_size(stressed):
     still = run(config(**SMALL | dict(restated_size=0.0, dropped_share=0.0)))
     np.testing.assert_array_equal(still.restated, stressed.plain)
     np.testing.assert_array_equal(still.dropped, stressed.plain)
+
+
+def test_delays_are_those_of_the_grid_at_the_costs_as_they_are(stressed):
+    assert len(stressed.by_delay) == LONGEST_DELAY + 1
+    np.testing.assert_allclose(stressed.by_delay[0], stressed.plain, rtol=1e-4, atol=1e-8)
+    np.testing.assert_allclose(stressed.by_delay[:2], stressed.grid[2:], rtol=1e-4, atol=1e-8)
+
+
+def test_parts_are_what_each_is_alone_weighted_by_its_bars():
+    strategy = policy_strategy(made_policy(), LOOKBACK)
+    spans = [Span("first", 200, 400), Span("second", 405, 598)]
+    small = config(**SMALL | dict(crash_fall=1e-9, starts=6))
+
+    def over(*some: Span) -> Stress:
+        parts = [Part(strategy, span) for span in some]
+        return stress(parts, bars(), FEATURES, LOOKBACK, made_params(), small, mesh_of())
+
+    both, each = over(*spans), [over(span) for span in spans]
+    spec = build_market(bars(), FEATURES)[1]
+    bars_of = [len(span_rows(spec, span, LOOKBACK)) for span in spans]
+    for name in ("plain", "grid", "by_delay", "dropped", "restated", "crashed"):
+        expected = np.average([getattr(one, name) for one in each], axis=0, weights=bars_of)
+        np.testing.assert_allclose(getattr(both, name), expected, rtol=1e-4, atol=1e-8, err_msg=name)
+    assert len(both.by_start) == 6
 
 
 def test_dropped_bars_are_never_traded():
@@ -120,7 +144,7 @@ def test_starts_leave_room_for_the_horizon_within_a_run_of_rows():
 def test_a_table_is_refused():
     table = table_strategy(jnp.zeros((10, 3)))
     with pytest.raises(InputError, match="table"):
-        stress(table, bars(), FEATURES, SPAN, LOOKBACK, made_params(), config(**SMALL), mesh_of())
+        stress([Part(table, SPAN)], bars(), FEATURES, LOOKBACK, made_params(), config(**SMALL), mesh_of())
 
 
 @pytest.mark.parametrize(

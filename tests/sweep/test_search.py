@@ -158,7 +158,7 @@ def test_a_multirun_of_lists_is_what_separate_runs_are_up_to_rounding(tmp_path):
             "QMCSampler cannot handle agent.gamma",
         ),
         (("sweep=ppo", "hydra.sweeper.storage=sqlite:////proc/none.db"), "the storage sqlite:////proc/none.db cannot be used"),
-        (("sweep=ppo", "hydra.sweeper.objective=profit"), "it must be one of active, growth, mean_growth, sharpe"),
+        (("sweep=ppo", "hydra.sweeper.objective=profit"), "it must be one of active, growth, mean_growth, sharpe, robust"),
         (("sweep=ppo", "hydra.sweeper.pruner=hyper"), "it must be one of median, asha, none"),
         (("sweep=ppo", "hydra.sweeper.direction=[maximize,minimize]"), "a trial has one objective"),
         (("sweep=ppo", "hydra.sweeper.n_trails=3"), "n_trails"),
