@@ -1,4 +1,4 @@
-"""What a trial is worth on its validation span. Whoever keeps out of the market is worth nothing at all: it comes last."""
+"""What a trial is worth on its validation span. Whoever keeps out of the market, or does just what it does, comes last."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ assert _FIGURE.keys() == OBJECTIVES.keys()
 
 def objective_of(name: str, validation: Mapping[str, float], direction: str) -> float:
     """The objective `name` of validation figures (`cappuccino.training.lanes.Validation`); the worst value there is for a policy
-    that did nothing."""
-    if validation["exposure"] < EXPOSURE_FLOOR:
+    that did nothing, and where growth beyond equal weights' counts for one that had none: a ratio to no deviation has no value."""
+    passive = name == "active" and validation["active_deviation"] == 0
+    if passive or validation["exposure"] < EXPOSURE_FLOOR:
         return -math.inf if direction == "maximize" else math.inf
     return validation[_FIGURE[name]]
