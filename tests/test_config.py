@@ -179,6 +179,8 @@ def test_the_shared_bars_are_split_at_the_dates_that_stay() -> None:
         ("data.assets=null", "data.assets is null"),
         ("data.bar=1x", "data.bar is '1x'"),
         ("data.train_end=2021-01-01", "give both, or neither"),
+        ("data.drift=0.0001", "data.drift is 0.0001 and data.kind realistic; only a planted market has a drift to set"),
+        ("data.drift=0.002", "data.drift is 0.002; it must be in [-0.001, 0.001]"),
         ("data.source=files", "data.source is 'files'"),
         ("network.hidden=[64,0]", "network.hidden is [64, 0]; each must be at least 1"),
         ("network.head=[]", "network.head is []"),

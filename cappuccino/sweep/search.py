@@ -162,7 +162,7 @@ class Search:
                 weights, _ = part.kept or self._engine.best((running.trial.number, place))
                 training = part.training
                 paths.append(
-                    validation_path(training, weights) if crossing is None else crossing.path(place.fold, training, weights)
+                    validation_path(training, weights) if crossing is None else crossing.test(place.fold, training, weights)[0]
                 )
         return paths, crossing is None
 
