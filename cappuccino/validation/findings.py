@@ -12,6 +12,7 @@ from cappuccino.config.roots import ValidateConfig
 from cappuccino.evaluation.comparison import AGENT
 from cappuccino.evaluation.folds import Folds
 from cappuccino.evaluation.overfitting import Overfitting
+from cappuccino.evaluation.stress import Stress
 from cappuccino.market import MarketSpec
 from cappuccino.validation.cost_surface import CostSurface, cost_surface
 from cappuccino.validation.crossed import Crossed
@@ -23,7 +24,8 @@ from cappuccino.validation.verdict import Verdict
 
 class Findings(NamedTuple):
     """trained: by fold and seed; one more fold than `folds` has is the champion's. realised: log growth per bar of every fold's
-    training over its own test blocks. overfitting: of the study that chose the configuration, None for a configuration alone."""
+    training over its own test blocks. overfitting: of the study that chose the configuration, None for a configuration alone.
+    stress: None where it was not asked for."""
 
     config: ValidateConfig
     spec: MarketSpec
@@ -37,6 +39,7 @@ class Findings(NamedTuple):
     regimes: dict[str, dict[str, Regime]]
     realised: dict[tuple[int, int], float]
     overfitting: Overfitting | None
+    stress: Stress | None
 
 
 def find(
@@ -48,6 +51,7 @@ def find(
     verdict: Verdict,
     said: str,
     overfitting: Overfitting | None,
+    stress: Stress | None,
 ) -> Findings:
     """What there is to tell beyond the verdict: how sure the figures are, other costs, kinds of times, and each training's own test."""
     seeds = range(config.seed, config.seed + config.seeds)
@@ -66,6 +70,7 @@ def find(
         regimes=regimes(labels, growth),
         realised=realised_growth(crossed, folds, seeds),
         overfitting=overfitting,
+        stress=stress,
     )
 
 

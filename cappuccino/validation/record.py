@@ -39,6 +39,7 @@ def numbers_of(findings: Findings) -> dict[str, Any]:
 
     intervals: per bar as growth, Sharpe ratios a year; an end is None where there is none. regimes: log growth summed over their bars.
     trainings: out_of_sample is log growth per bar over the fold's own test blocks, None for the champion, which has none.
+    stress: log growth per bar, None where all was lost.
     """
     config, crossed, verdict = findings.config, findings.crossed, findings.verdict
     benchmarks = crossed.benchmarks()
@@ -90,6 +91,7 @@ def numbers_of(findings: Findings) -> dict[str, Any]:
         ],
         "rank_correlation": _rank_correlation(findings),
         "overfitting": None if findings.overfitting is None else _overfitting(findings.overfitting),
+        "stress": None if findings.stress is None else findings.stress.as_json(),
         "env_steps": sum(one.env_steps for one in findings.trained.values()),
         "configuration": dataclasses.asdict(config),
         "config_hash": config_hash(config),

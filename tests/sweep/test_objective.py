@@ -18,8 +18,8 @@ FINITE = st.floats(-100, 100)
 
 @st.composite
 def validations(draw: st.DrawFn, exposure: st.SearchStrategy[float], deviation: st.SearchStrategy[float]) -> dict[str, float]:
-    """Figures as a lane has them, all finite."""
-    figures = {name: draw(FINITE) for name in Validation._fields}
+    """Figures as a lane has them and the robust one, all finite."""
+    figures = {name: draw(FINITE) for name in (*Validation._fields, "robust_growth")}
     return figures | {"exposure": draw(exposure), "active_deviation": draw(deviation)}
 
 

@@ -15,10 +15,13 @@ from cappuccino.config import compose
 from cappuccino.config.roots import ValidateConfig
 from cappuccino.evaluation.folds import Folds, folds_of
 from cappuccino.evaluation.metrics import bars_a_year
+from cappuccino.evaluation.stress import Stress
 from cappuccino.features.normaliser import Normaliser
+from cappuccino.sources import load_bars
 from cappuccino.validation.champion import champion_fold
 from cappuccino.validation.crossed import Crossed, run_folds
 from cappuccino.validation.findings import Findings, find
+from cappuccino.validation.stressed import stressed
 from cappuccino.validation.trained import Trained
 from cappuccino.validation.verdict import judge, sentence
 
@@ -46,6 +49,7 @@ SMALL = (
 """Four-hour bars, of which three weeks are few; they begin in one year and end in the next."""
 CPCV = ("validation.groups=4", "validation.test_groups=2", "seeds=2")
 HOLDOUT = ("validation=holdout", "seeds=1")
+STRESS = dict(taker_fees_bps=[0.0, 25.0], half_spreads_bps=[2.0], slippages_bps=[1.0], draws=2, starts=4, horizon_bars=20)
 LOUDNESS = 300.0
 """Times what an untrained network says, so that it trades."""
 
@@ -90,4 +94,12 @@ def findings(words: tuple[str, ...] = CPCV) -> Findings:
     made = case(words)
     verdict = judge(made.crossed, made.config.verdict, np.zeros(0))
     said = sentence(verdict, made.crossed, made.config.verdict, bars_a_year(made.data.spec.bar_seconds))
-    return find(made.config, made.data, made.folds, made.trained, made.crossed, verdict, said, None)
+    return find(made.config, made.data, made.folds, made.trained, made.crossed, verdict, said, None, stress_of(made))
+
+
+def stress_of(made: Case) -> Stress | None:
+    """None where the one group is too short for it."""
+    if made.config.validation.name == "holdout" or made.config.stress is None:
+        return None
+    settings = dataclasses.replace(made.config.stress, **STRESS)
+    return stressed(made.config, settings, load_bars(made.config.data), made.folds, made.trained)
