@@ -64,7 +64,7 @@ class TrainConfig(LearningConfig):
 
     resume: bool
     best: str | None
-    validation: ValidationConfig | None = None
+    validation: ValidationConfig | None
 
 
 def check_holds_out(config: TrainConfig) -> None:

@@ -55,7 +55,6 @@ class Search:
         self._first = max(1, self._engine.lanes // settings.seeds)
         self._running: dict[int, RunningTrial] = {}
         self._progress = SearchProgress(console, shared)
-        self._ended: dict[TrialState, int] = {TrialState.COMPLETE: 0, TrialState.PRUNED: 0, TrialState.FAIL: 0}
         self._renewed = time.monotonic()
 
     def run(self) -> None:
@@ -174,7 +173,6 @@ class Search:
 
     def _tell(self, trial: Trial, value: float | None, state: TrialState, attributes: Mapping[str, Any]) -> None:
         if self._shared.tell(trial, value, state, attributes):
-            self._ended[state] += 1
             self._progress.ended(trial.number, value, state, attributes)
 
     def _renew(self) -> None:
@@ -189,8 +187,8 @@ class Search:
             self._engine.end((number, place))
 
     def _check_failures(self) -> None:
-        allowed, failed = self._settings.max_failure_rate * self._shared.n_trials, self._ended[TrialState.FAIL]
-        if failed > allowed:
+        allowed = self._settings.max_failure_rate * self._shared.n_trials
+        if allowed < self._shared.n_trials and (failed := self._shared.failed()) > allowed:
             raise InputError(
                 f"{failed} trials failed; hydra.sweeper.max_failure_rate is {self._settings.max_failure_rate}, which allows "
                 f"{allowed:g} of {self._shared.n_trials}"

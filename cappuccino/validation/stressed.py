@@ -26,7 +26,7 @@ def check_lengths(settings: StressConfig, spec: MarketSpec, folds: Folds, lookba
         rows = span_rows(spec, group, lookback)
         run = max(map(len, np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)))
         length, memory = group.stop - group.start, spec.warmup + lookback
-        where, otherwise = f"{group.name} of {len(folds.groups)}", "give fewer groups, or stress=null to do without"
+        where, otherwise = f"{group.name} of {len(folds.groups)}", "give fewer groups, or stress=none to do without"
         if run < settings.horizon_bars:
             raise InputError(
                 f"{where} has at most {run} bars in a row to be traded; stress.horizon_bars is {settings.horizon_bars}; take a shorter "
