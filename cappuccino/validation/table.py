@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from cappuccino.evaluation.backtest import Path
 from cappuccino.evaluation.definitions import METRICS
 from cappuccino.evaluation.metrics import Benchmarks, measure
-from cappuccino.evaluation.report import shown, shown_unit
+from cappuccino.evaluation.report import figure_name, shown, shown_unit
 from cappuccino.validation.crossed import Crossed
 
 SHOWN = ("total_return", "mean_log_growth", "sharpe", "max_drawdown", "turnover")
@@ -18,11 +19,10 @@ SHOWN = ("total_return", "mean_log_growth", "sharpe", "max_drawdown", "turnover"
 def print_figures(crossed: Crossed, console: Console) -> None:
     """The main figures of the agent and the baselines: the median over paths, of the agent lowest and highest too."""
     benchmarks = crossed.benchmarks()
-    table = Table(title="out of sample, after costs, median over paths", title_justify="left")
+    table = Table(title="out of sample, after costs, median over paths", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
     for figure in SHOWN:
-        unit = shown_unit(METRICS[figure].unit)
-        table.add_column(figure.replace("_", " ") + (f", {unit}" if unit and unit != "%" else ""), justify="right")
+        table.add_column(_head(figure), justify="right", no_wrap=True)
     agent = _measured([(path, other) for paths in crossed.agent for path, other in zip(paths, benchmarks, strict=True)])
     table.add_row("agent", *(_cell(agent, figure, 0.5) for figure in SHOWN), style="bold")
     table.add_row("  lowest", *(_cell(agent, figure, 0) for figure in SHOWN))
@@ -31,6 +31,12 @@ def print_figures(crossed: Crossed, console: Console) -> None:
         measured = _measured(list(zip(paths, benchmarks, strict=True)))
         table.add_row(name, *(_cell(measured, figure, 0.5) for figure in SHOWN))
     console.print(table)
+
+
+def _head(figure: str) -> str:
+    """A word a line, so that a column is as wide as its numbers; then the unit."""
+    unit = shown_unit(METRICS[figure].unit).replace(", ", "\n")
+    return "\n".join([*figure_name(figure).split(), *([unit] if unit and unit != "%" else [])])
 
 
 def _measured(pairs: list[tuple[Path, Benchmarks]]) -> list[dict[str, float | None]]:
