@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from rich.console import Console
 
-from cappuccino.assemble import load_market
+from cappuccino.assemble import market_of
 from cappuccino.config.composition import save_config
 from cappuccino.config.roots import LearningConfig, TrainConfig, ValidateConfig
 from cappuccino.errors import InputError
@@ -19,6 +19,7 @@ from cappuccino.evaluation.metrics import bars_a_year
 from cappuccino.evaluation.overfitting import Overfitting
 from cappuccino.evaluation.splits import iso, row_of
 from cappuccino.market import MarketSpec
+from cappuccino.sources import load_bars
 from cappuccino.sweep.best import read_record, recorded_config
 from cappuccino.sweep.returns import judge_returns
 from cappuccino.training.compilation import compile_report
@@ -29,6 +30,8 @@ from cappuccino.validation.findings import find
 from cappuccino.validation.page import write_page
 from cappuccino.validation.picture import write_picture
 from cappuccino.validation.record import write_numbers
+from cappuccino.validation.stress_section import stress_sentence
+from cappuccino.validation.stressed import check_stress
 from cappuccino.validation.table import print_figures
 from cappuccino.validation.trained import train_all
 from cappuccino.validation.verdict import judge, sentence
@@ -51,9 +54,11 @@ def _validate(config: ValidateConfig, console: Console) -> None:
     if (folder / "validation.yaml").exists():
         raise InputError(f"{folder} holds a validation; choose another name=")
     console.print(f"device      {select_device(config.device, cpu_devices(None))}")
-    data = load_market(config.data, tuple(config.features.names), config.network.lookback)
+    bars = load_bars(config.data)
+    data = market_of(bars, config.data, tuple(config.features.names), config.network.lookback)
     stop = data.spans.test.start if config.cut is None else row_of(data.spec, config.cut, "cut")
     folds = folds_of(config.validation, data.spec, config.network.lookback, config.env.episode_bars, stop)
+    check_stress(config, bars, data.spec, folds)
     seeds = range(config.seed, config.seed + config.seeds)
     _describe(config, data.spec, folds, stop, console)
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,12 +74,14 @@ def _validate(config: ValidateConfig, console: Console) -> None:
     crossed = run_folds(config, data, folds, trained, seeds)
     verdict = judge(crossed, config.verdict, tried)
     said = sentence(verdict, crossed, config.verdict, bars_a_year(data.spec.bar_seconds))
-    findings = find(config, data, folds, trained, crossed, verdict, said, overfitting)
+    findings = find(config, bars, data, folds, trained, crossed, verdict, said, overfitting)
     numbers = write_numbers(findings, folder / "validation.json")
     write_page(findings, numbers, folder / "validation.html")
     write_picture(findings, numbers, folder / "validation.png")
     print_figures(crossed, console)
     console.print(said, highlight=False)
+    if numbers["stress"] is not None:
+        console.print(f"stress      {stress_sentence(numbers)}", highlight=False)
     console.print(f"report      {folder / 'validation.html'}, validation.png and validation.json beside it")
     champions = {seed: trained[len(folds.folds), seed] for seed in seeds}
     figures = {name: numbers[name] for name in ("said", "verdict", "growth")}

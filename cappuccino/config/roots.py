@@ -8,6 +8,7 @@ from typing import Any
 from cappuccino.config.checks import check_choice, check_name, check_ranges, check_rising_dates, unix_seconds
 from cappuccino.config.costs import CostsConfig
 from cappuccino.config.data import DataConfig
+from cappuccino.config.stress import StressConfig
 from cappuccino.config.trading import CLOCK_NAMES, BrokerConfig, TraderConfig
 from cappuccino.config.training import AgentConfig, EnvConfig, FeaturesConfig, NetworkConfig, PPOConfig, TrainingConfig
 from cappuccino.config.validation import ValidationConfig
@@ -84,6 +85,7 @@ class ValidateConfig(LearningConfig):
     seeds: int
     cut: str | None
     best: str | None
+    stress: StressConfig | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -21,6 +21,7 @@ from cappuccino.validation.figures import figures
 from cappuccino.validation.findings import Findings
 from cappuccino.validation.intervals import DRAWS
 from cappuccino.validation.regimes import TERCILES, TREND, VOLATILITY
+from cappuccino.validation.stress_section import stress_section
 
 OWN_STYLE = """
 .range { color: var(--soft); font-weight: 400; font-size: 12px; margin-left: 12px; display: inline-block; min-width: 15ch; }
@@ -28,6 +29,8 @@ OWN_STYLE = """
 .dense th:first-child, .dense td:first-child { padding-left: 0; }
 .dense table { font-size: 13px; }
 .dense .range, .dense .unit { display: block; font-size: 11.5px; margin-left: 0; min-width: 0; }
+.stress td:last-child, .stress th:last-child { text-align: left; white-space: normal; padding-left: 24px; }
+.stress td:last-child { color: var(--soft); }
 @media print {
   .dense table { break-inside: auto; font-size: 8px; }
   .dense th, .dense td { padding: 2px 3px; }
@@ -57,8 +60,8 @@ def render(findings: Findings, numbers: dict[str, Any]) -> str:
         f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{title}</title>"
         f"<meta name='viewport' content='width=device-width, initial-scale=1'><style>{STYLE}{OWN_STYLE}</style>"
         f"<script>{get_plotlyjs()}</script></head><body><main>"
-        f"{_head(findings, numbers)}{drawn['paths']}{_intervals(numbers)}{_metrics(numbers)}{drawn['costs']}{drawn['trading']}"
-        f"{_regimes(numbers)}{drawn['choosing']}{_luck(findings, numbers)}{definitions()}"
+        f"{_head(findings, numbers)}{drawn['paths']}{_intervals(numbers)}{_metrics(numbers)}{stress_section(numbers)}{drawn['stress']}"
+        f"{drawn['trading']}{_regimes(numbers)}{drawn['choosing']}{_luck(findings, numbers)}{definitions()}"
         "</main></body></html>\n"
     )
 
