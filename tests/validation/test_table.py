@@ -14,7 +14,7 @@ from cappuccino.evaluation.baselines import EQUAL_REBALANCED
 from cappuccino.validation.crossed import Crossed
 from cappuccino.validation.table import print_figures
 
-HEADS = "Total return Mean log growth log a bar 1e\N{MINUS SIGN}4 Sharpe Max drawdown Turnover x a year"
+HEADS = "Total return Mean log growth log a bar, 1e\N{MINUS SIGN}4 Sharpe Max drawdown Turnover x a year"
 
 
 def losing() -> Crossed:
