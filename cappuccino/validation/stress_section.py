@@ -79,12 +79,12 @@ def stress_sentence(numbers: dict[str, Any]) -> str:
 def break_even_said(numbers: dict[str, Any]) -> str:
     """At which cost nothing is left, beside the configuration's own."""
     found, costs = numbers["stress"], numbers["configuration"]["costs"]
-    own = f"its own costs are {total_bps(costs):g} bps of notional"
+    own = f"its own are {total_bps(costs):g}"
     if found["break_even"] is not None:
-        return f"growth ends at costs of {1e4 * found['break_even']:.1f} bps, {own}"
+        return f"growth ends at costs of {1e4 * found['break_even']:.1f} bps of notional, {own}"
     if (found["plain"] or 0) > 0:
-        return f"growth ends nowhere up to costs of {numbers['configuration']['stress']['highest_cost_bps']:g} bps, {own}"
-    return f"there is no growth even without costs, {own}"
+        return f"growth ends nowhere up to costs of {numbers['configuration']['stress']['highest_cost_bps']:g} bps of notional, {own}"
+    return f"there is no growth even without costs, {own} bps of notional"
 
 
 def total_bps(costs: dict[str, Any]) -> float:

@@ -104,7 +104,7 @@ def test_the_sentence_says_where_growth_ends():
     def said(**values) -> str:
         return break_even_said(numbers | {"stress": numbers["stress"] | values})
 
-    assert said(break_even=0.00432) == "growth ends at costs of 43.2 bps, its own costs are 13 bps of notional"
+    assert said(break_even=0.00432) == "growth ends at costs of 43.2 bps of notional, its own are 13"
     assert "nowhere up to costs of 500 bps" in said(break_even=None, plain=1e-5)
     assert "no growth even without costs" in said(break_even=None, plain=-1e-5)
     sentence = stress_sentence(numbers | {"stress": numbers["stress"] | {"plain": -2e-5}})
