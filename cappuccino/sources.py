@@ -38,6 +38,7 @@ def load_bars(data: DataConfig) -> BarTable:
             bar_seconds=data.bar_seconds,
             seed=data.seed,
             start=data.start_seconds or 0,
+            drift=data.drift,
         )
     from cappuccino.bars.files import read_files
     from cappuccino.bars.store import BarStore
@@ -116,12 +117,12 @@ def fetch_bars(data: AlpacaData, console: Console) -> None:
 
 
 def hidden_drift(data: DataConfig) -> Float[np.ndarray, "T A"] | None:
-    """The drift that a planted market hides; None for any other."""
+    """The drift of a planted market, hidden and set; None for any other."""
     if not (isinstance(data, SyntheticData) and data.kind == "planted"):
         return None
     from cappuccino.bars.synthetic import planted_drift
 
-    return planted_drift(assets=data.assets or (), bars=data.bars, seed=data.seed)
+    return planted_drift(assets=data.assets or (), bars=data.bars, seed=data.seed, drift=data.drift)
 
 
 def exchange_config(costs: CostsConfig, assets: tuple[str, ...], cash: float) -> ExchangeConfig:

@@ -20,11 +20,12 @@ LINE = re.compile(r"^(?P<indent> *)(?P<key>[a-z_]+): ?(?P<value>.*?)\s*(?:  #\s?
 def table(path: pathlib.Path) -> list[str]:
     """Rows of one YAML file: dotted key, value, comment. What names the choice itself is left out: its group chooses it."""
     group = path.parent.name
-    prefix = {"conf": [], "experiment": [], "sweeper": ["hydra", "sweeper"], "launcher": ["hydra", "launcher"]}.get(
-        group, [group]
-    )
+    prefix = {"conf": [], "sweeper": ["hydra", "sweeper"], "launcher": ["hydra", "launcher"]}.get(group, [group])
     rows, parents = [], []
-    for line in path.read_text().splitlines():
+    text = path.read_text()
+    if text.startswith("# @package _global_"):
+        prefix = []
+    for line in text.splitlines():
         match = LINE.match(line)
         if line.lstrip().startswith(("#", "-")) or not match or match["key"] == "defaults":
             continue

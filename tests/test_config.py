@@ -117,7 +117,7 @@ def test_every_file_says_what_it_is_and_every_value_what_it_means(path: pathlib.
     assert lines[0].startswith("#")
     if path.name == "free.yaml" or path.parent.name in ("experiment", "sweep"):
         return  # they override and search values that are explained where they are first given
-    loaded = yaml.safe_load(path.read_text()) or {}
+    loaded = yaml.safe_load(path.read_text())
     values = [key for key, value in loaded.items() if key not in ("defaults", "hydra") and not isinstance(value, dict)]
     unexplained = [key for key in values if not any(line.startswith(f"{key}:") and "#" in line for line in lines)]
     assert [key for key in unexplained if key not in ("source", "kind", "name")] == []
@@ -125,8 +125,7 @@ def test_every_file_says_what_it_is_and_every_value_what_it_means(path: pathlib.
 
 def test_classes_hold_no_values() -> None:
     def has_default(field: dataclasses.Field[Any]) -> bool:
-        """None is no value: it leaves an optional group out."""
-        return field.default not in (dataclasses.MISSING, None) or field.default_factory is not dataclasses.MISSING
+        return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 
     from cappuccino.config import costs, data, stress, trading, training, validation, verdict
 
@@ -180,6 +179,8 @@ def test_the_shared_bars_are_split_at_the_dates_that_stay() -> None:
         ("data.assets=null", "data.assets is null"),
         ("data.bar=1x", "data.bar is '1x'"),
         ("data.train_end=2021-01-01", "give both, or neither"),
+        ("data.drift=0.0001", "data.drift is 0.0001 and data.kind realistic; only a planted market has a drift to set"),
+        ("data.drift=0.002", "data.drift is 0.002; it must be in [-0.001, 0.001]"),
         ("data.source=files", "data.source is 'files'"),
         ("network.hidden=[64,0]", "network.hidden is [64, 0]; each must be at least 1"),
         ("network.head=[]", "network.head is []"),

@@ -45,5 +45,11 @@ def test_a_lane_learns_what_a_training_alone_does() -> None:
 
 
 @pytest.mark.slow
+def test_who_knows_nothing_scores_below_who_was_trained() -> None:
+    printed = run("floors", "--seeds", "2", "--env-steps", "524288")
+    assert printed.count(": holds") == 6
+
+
+@pytest.mark.slow
 def test_no_delay_is_a_delay_of_nothing() -> None:
     assert "holds: in under 10 s" in run("stress_grid", "--bars", "100", "--repeats", "1")

@@ -31,7 +31,14 @@ LOG_VOLUME = 7.0
 
 
 def synthetic_bars(
-    kind: str, *, assets: Sequence[str], bars: int, bar_seconds: int = 3600, seed: int, start: int = START
+    kind: str,
+    *,
+    assets: Sequence[str],
+    bars: int,
+    bar_seconds: int = 3600,
+    seed: int,
+    start: int = START,
+    drift: float = 0.0,
 ) -> BarTable:
     """`bars` bars of a synthetic market, the same for the same arguments; more bars begin with the same ones.
 
@@ -41,13 +48,17 @@ def synthetic_bars(
                 bar. Without costs no strategy has an expected gain. Volumes are independent of everything.
     planted     log return of bar t+1 = d_t + N(0, 0.01), with a drift d_t = 0.97 d_{t-1} + N(0, 0.00035) of every asset that
                 nobody sees; log volume of bar t = 7 + d_t / 0.0015 + N(0, 0.7) gives it away. `planted_drift` tells it.
+                `drift`, a log return per bar that all assets have on top, makes the market rise or fall; volume knows
+                nothing of it.
 
     In the last two, opens equal the close before, high and low are just beyond the body, and nothing depends on
     bar_seconds. All bars are there, in one segment.
 
-    Raises InputError for an unknown kind, no or repeated assets, and numbers out of range.
+    Raises InputError for an unknown kind, no or repeated assets, numbers out of range, and a drift of a market that is not planted.
     """
     _check(assets, bars, bar_seconds, seed, start)
+    if drift and kind != "planted":
+        raise InputError(f"drift of a synthetic market is {drift} and its kind {kind!r}; only a planted one has a drift to set")
     streams = _streams(kind, seed)
     if kind == "realistic":
         values = realistic(assets, bars, bar_seconds, streams)
@@ -56,7 +67,7 @@ def synthetic_bars(
         log_returns = BAR_VOLATILITY * streams[0].standard_normal(shape) - BAR_VOLATILITY**2 / 2
         values = _plain_bars(log_returns, LOG_VOLUME + streams[1].standard_normal(shape), streams[2])
     else:
-        planted = _planted(len(assets), bars, streams)
+        planted = _planted(len(assets), bars, drift, streams)
         values = _plain_bars(planted.log_returns, planted.log_volume, streams[2])
     return BarTable(
         assets=tuple(assets),
@@ -69,10 +80,10 @@ def synthetic_bars(
     )
 
 
-def planted_drift(*, assets: Sequence[str], bars: int, seed: int) -> Float[np.ndarray, "T A"]:
-    """The hidden drift d_t (T, A) of `synthetic_bars("planted", ...)`: the expected log return of bar t+1, known at t."""
+def planted_drift(*, assets: Sequence[str], bars: int, seed: int, drift: float = 0.0) -> Float[np.ndarray, "T A"]:
+    """`drift` and the hidden d_t (T, A) of `synthetic_bars("planted", ...)`: the expected log return of bar t+1, known at t."""
     _check(assets, bars, 1, seed, 0)
-    return _planted(len(assets), bars, _streams("planted", seed)).drift
+    return _planted(len(assets), bars, drift, _streams("planted", seed)).drift
 
 
 class _Planted(NamedTuple):
@@ -81,14 +92,15 @@ class _Planted(NamedTuple):
     log_volume: Float[np.ndarray, "T A"]
 
 
-def _planted(assets: int, bars: int, streams: Sequence[np.random.Generator]) -> _Planted:
+def _planted(assets: int, bars: int, drift: float, streams: Sequence[np.random.Generator]) -> _Planted:
     shape = (bars, assets)
     deviation = DRIFT_SHOCK / np.sqrt(1 - DRIFT_PERSISTENCE**2)
-    drift = deviation * ar1(streams[0].standard_normal(shape), DRIFT_PERSISTENCE)
+    hidden = deviation * ar1(streams[0].standard_normal(shape), DRIFT_PERSISTENCE)
+    expected = hidden + drift
     log_returns = BAR_VOLATILITY * streams[1].standard_normal(shape)
-    log_returns[1:] += drift[:-1]
-    observation = drift / OBSERVATION_UNIT + OBSERVATION_NOISE * streams[3].standard_normal(shape)
-    return _Planted(drift, log_returns, LOG_VOLUME + observation)
+    log_returns[1:] += expected[:-1]
+    observation = hidden / OBSERVATION_UNIT + OBSERVATION_NOISE * streams[3].standard_normal(shape)
+    return _Planted(expected, log_returns, LOG_VOLUME + observation)
 
 
 def _plain_bars(

@@ -93,14 +93,16 @@ def _validate(config: ValidateConfig, console: Console) -> None:
 def _training_of(config: ValidateConfig) -> TrainConfig:
     """The configuration as one of a training, which is what an artifact's manifest holds."""
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(LearningConfig)}
-    return TrainConfig(**fields, resume=False, best=None)
+    return TrainConfig(**fields, resume=False, best=None, validation=None)
 
 
 def _of_study(config: ValidateConfig, study: str) -> tuple[ValidateConfig, Float[np.ndarray, "C"], Overfitting | None]:
     """The configuration of a study's best trial, validated as `config` says; of all of its trials the hedged Sharpe ratios, and what
     choosing one of them was worth."""
     record = read_record(study, config.runs_dir)
-    own = recorded_config(record, name=config.name, runs_dir=config.runs_dir, device=config.device, resume=False, best=None)
+    own = recorded_config(
+        record, name=config.name, runs_dir=config.runs_dir, device=config.device, resume=False, best=None, validation=None
+    )
     groups = {name: getattr(own, name) for name in ("data", "features", "costs", "env", "network", "agent", "training")}
     tried: dict[int, float] = record["tried"]
     judged = judge_returns(pathlib.Path(config.runs_dir) / record["study"], record["returns"])

@@ -110,12 +110,15 @@ class SyntheticData(DataConfig):
     kind: str
     bars: int
     seed: int
+    drift: float
 
     def __post_init__(self) -> None:
         _check_source(self.source, "synthetic")
         super().__post_init__()
         check_choice("data.kind", self.kind, MARKET_KINDS)
-        check_ranges("data", self, bars="[1, inf)", seed="[0, inf)")
+        check_ranges("data", self, bars="[1, inf)", seed="[0, inf)", drift="[-0.001, 0.001]")
+        if self.drift and self.kind != "planted":
+            raise InputError(f"data.drift is {self.drift} and data.kind {self.kind}; only a planted market has a drift to set")
         if self.assets is None:
             raise InputError("data.assets is null; name the assets to make, like data.assets=[BTC,ETH]")
         if self.start is None:

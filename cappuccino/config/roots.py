@@ -64,7 +64,7 @@ class TrainConfig(LearningConfig):
 
     resume: bool
     best: str | None
-    validation: ValidationConfig | None = None
+    validation: ValidationConfig | None
 
 
 def check_holds_out(config: TrainConfig) -> None:
@@ -82,10 +82,10 @@ class ValidateConfig(LearningConfig):
 
     validation: ValidationConfig
     verdict: VerdictConfig
+    stress: StressConfig | None
     seeds: int
     cut: str | None
     best: str | None
-    stress: StressConfig | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -22,6 +22,8 @@ SCORE_ERRORS = 2.0
 be learnt, an early checkpoint that traded much and won by chance, before a late one that has learnt to keep still."""
 _ROUNDING = 1e-12
 """A standard deviation below this is rounding, not variation."""
+_ROUNDING_STEPS = 16
+"""So many steps between one and the next number are rounding where a computation may be in float32."""
 
 
 class Benchmarks(NamedTuple):
@@ -42,12 +44,23 @@ def lower_bound(growth: Any, counted: Any, *, xp: Any) -> Any:
     return mean - SCORE_ERRORS * deviation / xp.sqrt(number)
 
 
-def ratio(growth: Any, counted: Any, *, xp: Any) -> Any:
-    """Mean over standard deviation of the entries of `growth` that count; 0 where they do not vary. Arguments as `lower_bound`."""
+def deviation(growth: Any, counted: Any, *, xp: Any) -> Any:
+    """Standard deviation of the entries of `growth` that count; 0 where it is no more than rounding. Arguments as `lower_bound`.
+
+    Growth is the logarithm of a quotient near one, so that it is rounded as one is, and as it is itself where it is larger.
+    """
     number = xp.sum(counted)
     mean = xp.sum(growth * counted) / number
-    deviation = xp.sqrt(xp.sum((growth - mean) ** 2 * counted) / number)
-    return xp.where(deviation > 0, mean / xp.where(deviation > 0, deviation, 1), 0)
+    found = xp.sqrt(xp.sum((growth - mean) ** 2 * counted) / number)
+    rounding = _ROUNDING_STEPS * xp.finfo(growth.dtype).eps * xp.maximum(1, xp.max(xp.abs(growth * counted)))
+    return xp.where(found > rounding, found, 0)
+
+
+def ratio(growth: Any, counted: Any, *, xp: Any) -> Any:
+    """Mean over standard deviation of the entries of `growth` that count; 0 where they do not vary. Arguments as `lower_bound`."""
+    mean = xp.sum(growth * counted) / xp.sum(counted)
+    spread = deviation(growth, counted, xp=xp)
+    return xp.where(spread > 0, mean / xp.where(spread > 0, spread, 1), 0)
 
 
 def ratio_lower_bound(growth: Any, counted: Any, *, xp: Any) -> Any:

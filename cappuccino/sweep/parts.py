@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from cappuccino.assemble import Data, Training, training_of
 from cappuccino.config.roots import TrainConfig
+from cappuccino.env import Starts
 from cappuccino.evaluation.backtest import Path, policy_strategy
 from cappuccino.evaluation.folds import Folds, folds_of
 from cappuccino.lanes.engine import Markets
 from cappuccino.lanes.progress import TrainingProgress
+from cappuccino.training.lanes import validation_of
 from cappuccino.validation.crossed import Tested, training_rows_of
 
 
@@ -47,10 +51,15 @@ class Crossing:
         folds = folds_of(config.validation, data.spec, lookback, config.env.episode_bars, data.spans.test.start)
         return cls(data, folds, Tested.of(data.spec, folds, lookback))
 
-    def path(self, fold: int, training: Training, weights: nnx.State) -> Path:
-        """What a training's policy does with these parameters on the blocks that its fold tests."""
-        policy = training.policy(weights)
-        return self.tested.run(policy_strategy(policy, policy.shape.lookback), fold, self.data, training.judged)
+    def test(self, fold: int, training: Training, weights: nnx.State) -> tuple[Path, dict[str, float]]:
+        """What a training's policy does with these parameters on the blocks that its fold tests, and of it the figures that a lane has
+        of its validation rows."""
+        policy, params = training.policy(weights), training.judged
+        record = self.tested.record(policy_strategy(policy, policy.shape.lookback), fold, self.data, params)
+        rows = Starts(jnp.asarray(self.tested.rows[fold]), jnp.int32(self.tested.number[fold]))
+        figures = jax.jit(validation_of)(record, self.data.market, rows, params.capital)
+        path = self.tested.path(record, fold, self.data, params)
+        return path, {name: float(value) for name, value in figures._asdict().items()}
 
 
 def parts_of(config: TrainConfig, seeds: int, markets: Markets) -> tuple[dict[Place, Part], Crossing | None]:

@@ -55,7 +55,6 @@ class Search:
         self._first = max(1, self._engine.lanes // settings.seeds)
         self._running: dict[int, RunningTrial] = {}
         self._progress = SearchProgress(console, shared)
-        self._ended: dict[TrialState, int] = {TrialState.COMPLETE: 0, TrialState.PRUNED: 0, TrialState.FAIL: 0}
         self._renewed = time.monotonic()
 
     def run(self) -> None:
@@ -162,7 +161,7 @@ class Search:
                 weights, _ = part.kept or self._engine.best((running.trial.number, place))
                 training = part.training
                 paths.append(
-                    validation_path(training, weights) if crossing is None else crossing.path(place.fold, training, weights)
+                    validation_path(training, weights) if crossing is None else crossing.test(place.fold, training, weights)[0]
                 )
         return paths, crossing is None
 
@@ -174,7 +173,6 @@ class Search:
 
     def _tell(self, trial: Trial, value: float | None, state: TrialState, attributes: Mapping[str, Any]) -> None:
         if self._shared.tell(trial, value, state, attributes):
-            self._ended[state] += 1
             self._progress.ended(trial.number, value, state, attributes)
 
     def _renew(self) -> None:
@@ -189,8 +187,8 @@ class Search:
             self._engine.end((number, place))
 
     def _check_failures(self) -> None:
-        allowed, failed = self._settings.max_failure_rate * self._shared.n_trials, self._ended[TrialState.FAIL]
-        if failed > allowed:
+        allowed = self._settings.max_failure_rate * self._shared.n_trials
+        if allowed < self._shared.n_trials and (failed := self._shared.failed()) > allowed:
             raise InputError(
                 f"{failed} trials failed; hydra.sweeper.max_failure_rate is {self._settings.max_failure_rate}, which allows "
                 f"{allowed:g} of {self._shared.n_trials}"

@@ -167,6 +167,10 @@ class SharedStudy:
         trials = self._trials()
         return _count(trials, places_of(trials))
 
+    def failed(self) -> int:
+        """Trials that have failed, those of other processes included, and those that killed theirs for the last time; no lost ones."""
+        return sum(trial.state == TrialState.FAIL and FAILED in trial.user_attrs for trial in self._trials())
+
     def waiting(self) -> int:
         """How many may still be claimed, by this process or others."""
         return max(0, self.n_trials - self.counted())

@@ -13,7 +13,7 @@ from optuna.trial import Trial
 from cappuccino.config.roots import TrainConfig
 from cappuccino.config.sweep import RobustConfig
 from cappuccino.evaluation.backtest import Path, policy_strategy
-from cappuccino.sweep.objective import BY_CHUNK, objective_of, validation_of
+from cappuccino.sweep.objective import BY_CHUNK, objective_of
 from cappuccino.sweep.parts import Crossing, Part, Place
 from cappuccino.sweep.robust import robust_growth
 
@@ -59,8 +59,7 @@ class TrainedTrial:
         part.kept = kept
         shown, bars = part.best, (np.asarray(part.training.valid.rows), int(part.training.valid.number))
         if self.crossing is not None:
-            self.paths[place] = self.crossing.path(place.fold, part.training, kept[0])
-            shown = validation_of(self.paths[place], market)
+            self.paths[place], shown = self.crossing.test(place.fold, part.training, kept[0])
             bars = self.crossing.tested.rows[place.fold], self.crossing.tested.number[place.fold]
         if self.objective == "robust":
             policy = part.training.policy(kept[0])

@@ -24,7 +24,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from cappuccino.env import EnvParams, Starts
 from cappuccino.errors import InputError
 from cappuccino.evaluation.backtest import PolicyRule, Record, episode_begins, replay_one
-from cappuccino.evaluation.metrics import lower_bound, ratio, ratio_lower_bound
+from cappuccino.evaluation.metrics import deviation, lower_bound, ratio, ratio_lower_bound
 from cappuccino.market import Market
 from cappuccino.mesh import AXIS
 from cappuccino.training.learner import Learner, TrainParams, TrainState, UpdateMetrics, updates_in_one
@@ -78,12 +78,14 @@ class Validation(NamedTuple):
     """Of the deterministic policy on a lane's validation rows, after costs; per bar.
 
     score: `cappuccino.evaluation.metrics.lower_bound` of log growth: what stops a lane and chooses its best.
-    active_ratio: `ratio_lower_bound` of log growth less that of equal weights held without costs.
+    active_ratio: `ratio_lower_bound` of log growth less that of equal weights held without costs. active_deviation: the standard
+    deviation of the same, 0 where it does not vary.
     sharpe: mean of log growth over its standard deviation, 0 without variation. exposure: mean share of equity in assets.
     """
 
     score: Float[Array, ""]
     active_ratio: Float[Array, ""]
+    active_deviation: Float[Array, ""]
     sharpe: Float[Array, ""]
     mean_log_growth: Float[Array, ""]
     turnover: Float[Array, ""]
@@ -237,24 +239,25 @@ def validate(learner: Learner, weights: nnx.State, lane: Lanes, market: Market) 
     rows = lane.valid.rows
     cash = jnp.zeros(market.close.shape[1], market.close.dtype)
     record = replay_one(PolicyRule(graph, policy.shape.lookback), arrays, market, rows, lane.judged, cash)
+    return validation_of(record, market, lane.valid, lane.judged.capital)
+
+
+def validation_of(record: Record, market: Market, valid: Starts, capital: Float[Array, ""]) -> Validation:
+    """The figures of what one account did at the rows of `valid`, each run of them begun with `capital`."""
+    rows, number = valid
     equal = jnp.log(jnp.mean(market.close[rows + 1] / market.close[rows], axis=-1))
-    return _figures(record, rows, lane.valid.number, lane.judged.capital, equal)
-
-
-def _figures(
-    record: Record, rows: Int[Array, "V"], number: Int[Array, ""], capital: Float[Array, ""], equal: Float[Array, "V"]
-) -> Validation:
-    """`equal`: log growth of equal weights by row."""
     before = jnp.where(episode_begins(rows), capital, jnp.concatenate([capital[None], record.equity[:-1]]))
     counted = (jnp.arange(len(rows)) < number).astype(record.equity.dtype)
     growth = jnp.log(record.equity / before)
+    active = growth - equal
 
     def mean(values: Float[Array, "V"]) -> Float[Array, ""]:
         return jnp.sum(values * counted) / jnp.sum(counted)
 
     return Validation(
         score=lower_bound(growth, counted, xp=jnp),
-        active_ratio=ratio_lower_bound(growth - equal, counted, xp=jnp),
+        active_ratio=ratio_lower_bound(active, counted, xp=jnp),
+        active_deviation=deviation(active, counted, xp=jnp),
         sharpe=ratio(growth, counted, xp=jnp),
         mean_log_growth=mean(growth),
         turnover=mean(record.notional / before),

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from cappuccino.assemble import Data, Rows, env_params
 from cappuccino.config.roots import LearningConfig
 from cappuccino.env import EnvParams, starts_at
-from cappuccino.evaluation.backtest import Path, Strategy, backtest, policy_strategy, to_path
+from cappuccino.evaluation.backtest import Path, Record, Strategy, backtest, policy_strategy, to_path
 from cappuccino.evaluation.baselines import EQUAL_REBALANCED, RANDOM, baselines, held_name, random_strategy
 from cappuccino.evaluation.comparison import UNTRAINED
 from cappuccino.evaluation.folds import Fold, Folds, fold_rows, normaliser_rows, selection_rows, train_starts
@@ -134,9 +134,16 @@ class Tested:
 
     def run(self, strategy: Strategy, fold: int, data: Data, params: EnvParams) -> Path:
         """A strategy over the test blocks of a fold."""
-        rows, number = self.rows[fold], self.number[fold]
+        return self.path(self.record(strategy, fold, data, params), fold, data, params)
+
+    def record(self, strategy: Strategy, fold: int, data: Data, params: EnvParams) -> Record:
+        """What a strategy does at the rows of a fold."""
         cash = np.zeros(len(data.spec.assets), data.market.close.dtype)
-        record = backtest(strategy, data.market, rows, params, cash)
+        return backtest(strategy, data.market, self.rows[fold], params, cash)
+
+    def path(self, record: Record, fold: int, data: Data, params: EnvParams) -> Path:
+        """A record of a fold, as far as it counts."""
+        rows, number = self.rows[fold], self.number[fold]
         counted = jax.tree.map(lambda part: part[:number], record)
         return to_path(counted, data.spec, rows[:number], float(params.capital))
 

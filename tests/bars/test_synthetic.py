@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from cappuccino.bars.realistic import KNOWN
 from cappuccino.bars.synthetic import KINDS, planted_drift, synthetic_bars
 from cappuccino.bars.table import BarTable
+from cappuccino.config import compose
 from cappuccino.errors import InputError
+from cappuccino.sources import hidden_drift, load_bars
 
 SEVEN = ("AAVE", "BCH", "BTC", "ETH", "LINK", "LTC", "UNI")
 SEEDS = (0, 1, 2)
@@ -144,6 +146,28 @@ def test_planted_drift_is_what_moves_the_next_bar_and_volume_gives_it_away() -> 
     assert abs(autocorrelation(error, 1)) < 0.02
 
 
+@given(seed=st.integers(0, 2**32 - 1), drift=st.floats(-0.001, 0.001), bars=st.integers(2, 300))
+@settings(deadline=None, max_examples=25)
+def test_a_planted_market_rises_by_the_drift_that_is_set_and_volume_does_not_know(seed: int, drift: float, bars: int) -> None:
+    arguments = {"assets": ("A", "B"), "bars": bars, "seed": seed}
+    level, tilted = (synthetic_bars("planted", **arguments, drift=some) for some in (0.0, drift))
+    np.testing.assert_allclose(log_returns(tilted), log_returns(level) + drift, atol=1e-12)
+    np.testing.assert_array_equal(tilted.volume, level.volume)
+    np.testing.assert_array_equal(tilted.open[1:], tilted.close[:-1])
+    hidden, whole = (planted_drift(**arguments, drift=some) for some in (0.0, drift))
+    np.testing.assert_allclose(whole, hidden + drift, rtol=1e-12, atol=1e-18)
+
+
+def test_the_drift_that_is_configured_is_that_of_the_bars_and_of_the_oracle() -> None:
+    words = ["experiment=planted", "data.bars=50", "data.train_end=null", "data.valid_end=null"]
+    level, tilted = (compose("train", [*words, f"data.drift={drift}"]).data for drift in (0, 0.0004))
+    np.testing.assert_allclose(log_returns(load_bars(tilted)), log_returns(load_bars(level)) + 0.0004, atol=1e-12)
+    before, after = hidden_drift(level), hidden_drift(tilted)
+    assert before is not None
+    assert after is not None
+    np.testing.assert_allclose(after, before + 0.0004, atol=1e-15)
+
+
 def test_planted_drift_is_seen_through_volume_relative_to_its_recent_mean() -> None:
     arguments = {"assets": ("A", "B"), "bars": 20_000, "seed": 5}
     volume, drift = np.log(synthetic_bars("planted", **arguments).volume), planted_drift(**arguments)
@@ -180,6 +204,10 @@ def test_opens_equal_the_close_before(kind: str) -> None:
         ({"bar_seconds": 0}, "bar_seconds of a synthetic market is 0"),
         ({"start": 1800}, "start 1800 must be a multiple of 3600 s"),
         ({"bars": 10_000_000}, "end before 2100"),
+        (
+            {"kind": "martingale", "drift": 1e-4},
+            "drift of a synthetic market is 0.0001 and its kind 'martingale'; only a planted",
+        ),
         ({"assets": ()}, "distinct assets, got none"),
         ({"assets": ("A", "A")}, "distinct assets, got A, A"),
     ],

@@ -17,6 +17,7 @@ from cappuccino.assemble import load_market, training_of
 from cappuccino.cli import main
 from cappuccino.config import compose
 from cappuccino.evaluation.comparison import AGENT, UNTRAINED
+from cappuccino.sweep.parts import Part
 from cappuccino.sweep.trial_folder import keep_training
 from cappuccino.training.run import Run
 
@@ -45,7 +46,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     policy = training.policy(training.weights)
     policy.actor.output.kernel[...] = 100 * policy.actor.output.kernel[...]
     weights = nnx.split(policy, nnx.Param, ...)[1]
-    folder = keep_training(config, training, weights, 1, [], {"score": 1e-4, "sharpe": 1.25}).folder
+    best = {"score": 1e-4, "sharpe": 1.25}
+    folder = keep_training(Part(training, best=best, kept=(weights, 1), config=config)).folder
     assert main(["export", "run=small", f"runs_dir={runs}"]) == 0
     return folder
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import empyrical
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -18,11 +19,14 @@ from cappuccino.evaluation.metrics import (
     METRICS,
     Benchmarks,
     bars_a_year,
+    deviation,
     hedged,
     lower_bound,
     max_drawdown,
     measure,
     monthly_returns,
+    ratio,
+    ratio_lower_bound,
     return_figures,
 )
 from cappuccino.evaluation.splits import Span
@@ -277,6 +281,46 @@ def test_the_lower_bound_is_the_mean_less_two_standard_errors_of_what_counts(xp)
     some = growth[:321].astype(np.float64)
     expected = some.mean() - 2 * some.std() / np.sqrt(321)
     assert float(lower_bound(xp.asarray(growth), xp.asarray(counted), xp=xp)) == pytest.approx(expected, rel=1e-4)
+
+
+def prefix(length, counts, dtype):
+    return (np.arange(length) < counts).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("xp", [np, jnp])
+@given(value=st.floats(-5, 5), counts=st.integers(1, 3000), rest=st.floats(-5, 5))
+def test_growth_that_does_not_vary_has_no_ratio_however_it_is_rounded(xp, dtype, value, counts, rest):
+    with jax.enable_x64(True):
+        counted = prefix(3000, counts, dtype)
+        growth = np.where(counted > 0, value, rest).astype(dtype)
+        given = xp.asarray(growth), xp.asarray(counted)
+        assert given[0].dtype == dtype
+        assert float(deviation(*given, xp=xp)) == float(ratio(*given, xp=xp)) == 0
+        assert float(ratio_lower_bound(*given, xp=xp)) == pytest.approx(-2 / math.sqrt(counted.sum()), rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("xp", [np, jnp])
+@given(
+    growth=st.lists(st.floats(-5, 5, width=32), min_size=30, max_size=30),
+    counts=st.integers(1, 30),
+    scale=st.sampled_from([1e-30, 1e-9, 1e-5, 1e-2, 1]),
+)
+def test_ratios_are_numbers_whatever_growth_is(xp, dtype, growth, counts, scale):
+    with jax.enable_x64(True):
+        series = (scale * np.array(growth)).astype(dtype)
+        given = xp.asarray(series), xp.asarray(prefix(len(series), counts, dtype))
+        spread, found, bound = (float(figure(*given, xp=xp)) for figure in (deviation, ratio, ratio_lower_bound))
+        some = series[:counts].astype(np.float64)
+        assert all(map(math.isfinite, (spread, found, bound)))
+        if spread > 0:
+            assert spread == pytest.approx(some.std(), rel=0.1)
+            assert found == pytest.approx(some.mean() / spread, rel=1e-3, abs=1e-3)
+            assert bound == pytest.approx(found - 2 * math.sqrt((1 + found**2 / 2) / counts), rel=1e-4, abs=1e-4)
+        else:
+            assert found == 0
+            assert some.std() <= 20 * np.finfo(dtype).eps * max(1, np.abs(some).max())
 
 
 @given(seed=st.integers(0, 2**32 - 1), held=st.floats(-2, 2), length=st.integers(3, 60))

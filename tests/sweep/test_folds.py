@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import pathlib
 
-import jax
 import numpy as np
 import pandas as pd
 import pytest
 from optuna.trial import TrialState
 from sweep import sweep_cases as cases
 
-from cappuccino.assemble import training_of
 from cappuccino.config import compose
 from cappuccino.config.composition import load_train_config, save_config
 from cappuccino.lanes.engine import Markets
-from cappuccino.lanes.pool import LanePool
-from cappuccino.sweep.objective import validation_of
 from cappuccino.sweep.parts import Place, parts_of
 from cappuccino.sweep.returns import judge_returns, kept_of
-from cappuccino.sweep.trial_folder import validation_path
 
 BARS = 1400
 FOLDS = ("validation=kfold_purged", "validation.groups=3", f"data.bars={BARS}")
@@ -107,19 +102,15 @@ def test_no_part_reads_what_its_fold_tests_and_each_bar_is_tested_once():
     assert rows.max() + 1 < crossing.data.spans.test.start
 
 
-def test_a_path_is_judged_as_a_lane_judges_its_validation_rows():
-    config = compose("train", [*cases.SMALL, "name=alone"])
-    data = Markets().data(config)
-    with jax.numpy_dtype_promotion("standard"):
-        training = training_of(config, data)
-        pool = LanePool(training, jax.device_count())
-        lane = pool.begin(training).lane
-        found = pool.chunk()[lane].validation
-        weights, _ = pool.best(lane)
-    mine = validation_of(validation_path(training, weights), data.market)
-    assert mine.keys() == found.keys()
-    for name, value in mine.items():
-        assert value == pytest.approx(found[name], rel=2e-3, abs=1e-6), name
+def test_the_figures_of_a_fold_are_those_of_its_path():
+    config = compose("train", [*cases.SMALL, *FOLDS, "name=folds"])
+    parts, crossing = parts_of(config, 1, Markets())
+    assert crossing is not None
+    for place, part in parts.items():
+        path, figures = crossing.test(place.fold, part.training, part.training.weights)
+        assert figures["mean_log_growth"] == pytest.approx(np.log1p(path.returns).mean(), rel=1e-3, abs=1e-7)
+        assert figures["exposure"] == pytest.approx(path.weights[1:].sum(axis=1).mean(), rel=1e-4)
+        assert figures["turnover"] == pytest.approx((path.notional / path.equity[:-1]).mean(), rel=1e-3)
 
 
 def test_folds_of_a_configuration_are_saved_and_read_again(tmp_path):

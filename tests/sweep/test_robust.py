@@ -46,8 +46,8 @@ def test_at_the_costs_as_they_are_it_is_the_mean_growth_of_the_backtest(training
 def test_it_lies_among_the_settings_and_is_the_worst_at_quantile_zero(training, costs, late, quantile):
     each = [growth(training, RobustConfig([factor], [delay], 0.5)) for factor in costs for delay in late]
     found = growth(training, RobustConfig(costs, late, quantile))
-    assert found == pytest.approx(np.quantile(each, quantile), rel=1e-5, abs=1e-9)
-    assert growth(training, RobustConfig(costs, late, 0.0)) == pytest.approx(min(each), rel=1e-5, abs=1e-9)
+    assert found == pytest.approx(np.quantile(each, quantile), rel=1e-3, abs=1e-7)
+    assert growth(training, RobustConfig(costs, late, 0.0)) == pytest.approx(min(each), rel=1e-3, abs=1e-7)
 
 
 def test_dearer_is_never_better(training):

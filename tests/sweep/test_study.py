@@ -290,6 +290,22 @@ def test_a_last_try_comes_after_all_others_and_runs_alone(url: str) -> None:
     assert more.claim() is None
 
 
+def test_failures_are_counted_whoever_had_them_and_losses_only_when_nothing_makes_them_good(url: str) -> None:
+    study, other = open_at(url, 4), open_at(url, 4)
+    for holder in (study, other):
+        trial = holder.claim()
+        assert trial is not None
+        assert holder.tell(trial, None, TrialState.FAIL, {})
+    done = study.claim()
+    assert done is not None
+    assert study.tell(done, 0.0, TrialState.COMPLETE, {})
+    for losses in range(MOST_LOSSES):
+        assert study.failed() == other.failed() == 2, f"after {losses} losses"
+        claim_as(study, Lease(DEAD, 0.0))
+        assert len(study.take_over()) == 1
+    assert study.failed() == other.failed() == 3
+
+
 def test_trials_too_many_are_ended_by_whoever_claims_next_and_take_no_place(url: str) -> None:
     study = open_at(url, 2)
     claim_as(study, Lease(DEAD, 0.0))

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jax.sharding import AbstractMesh
 from training_cases import arrays_of, assert_same, case
 
@@ -21,8 +23,9 @@ from cappuccino.agents.ppo import ppo_loss
 from cappuccino.agents.rollout import roll_out
 from cappuccino.env import starts_at
 from cappuccino.errors import InputError
-from cappuccino.evaluation.backtest import span_rows
+from cappuccino.evaluation.backtest import backtest, span_rows, table_strategy
 from cappuccino.mesh import AXIS, mesh_of
+from cappuccino.sweep.objective import objective_of
 from cappuccino.training.lanes import (
     FAILED,
     RUNNING,
@@ -33,6 +36,7 @@ from cappuccino.training.lanes import (
     check_divides,
     lanes_chunk,
     refill,
+    validation_of,
 )
 
 LANES, UPDATES = 16, 2
@@ -175,6 +179,46 @@ def test_a_refilled_lane_is_a_fresh_training_and_nothing_is_compiled_for_it():
     assert (lanes_chunk._cache_size(), refill._cache_size()) == programs
     alone, _ = run([lane(5)], 1, chunks=3)
     assert_close(one_of(whole, 1).state.weights, one_of(alone, 0).state.weights, 1e-6)
+
+
+def judged_free(one: Lane) -> Lane:
+    """A lane whose validation costs nothing. Without a margin on cash a rounding would have buys refused."""
+    costs = jax.tree.map(jnp.zeros_like, one.judged.costs)
+    rules = costs.rules._replace(buying_power_margin=jnp.full_like(costs.rules.buying_power_margin, 1e-4))
+    return one._replace(judged=one.judged._replace(costs=costs._replace(rules=rules)))
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_lane_without_active_variance_trains_on_and_scores_worst(at_once):
+    market = case().data.market
+    still = market._replace(open=jnp.full_like(market.open, 100), close=jnp.full_like(market.close, 100))
+    whole = begin_all(case().learner, [judged_free(lane(0)), lane(1)], still, mesh())
+    for _ in range(2):
+        whole, report = lanes_chunk(whole, still, program=program(at_once), mesh=mesh())
+    assert report.status.tolist() == [RUNNING, RUNNING]
+    passive, paying = ({name: float(value[number]) for name, value in report.validation._asdict().items()} for number in (0, 1))
+    assert all(map(np.isfinite, passive.values()))
+    assert passive["exposure"] > 0.1
+    assert passive["active_deviation"] == 0 < paying["active_deviation"]
+    assert objective_of("active", passive, "maximize") == -np.inf
+    assert objective_of("active", passive, "minimize") == np.inf
+    assert np.isfinite(objective_of("active", paying, "maximize"))
+
+
+@given(start=st.integers(200, 400), number=st.integers(20, 100), shift=st.sampled_from([0.0, 0.01, 0.1]))
+@settings(deadline=None, max_examples=25)
+def test_equal_weights_score_worst_and_what_differs_from_them_is_measured(start, number, shift):
+    market, assets = case().data.market, len(case().data.spec.assets)
+    rows = np.arange(start, start + 100)
+    weights = np.full((100, assets), 1 / assets, np.float32)
+    weights[:, 0] -= np.float32(shift)
+    params = judged_free(lane(0)).judged
+    record = backtest(table_strategy(weights), market, rows, params, weights[0])
+    validation = validation_of(record, market, starts_at(rows)._replace(number=jnp.int32(number)), params.capital)
+    figures = {name: float(value) for name, value in validation._asdict().items()}
+    worth = objective_of("active", figures, "maximize")
+    assert worth == -np.inf if shift == 0 else np.isfinite(worth)
+    assert all(map(np.isfinite, figures.values()))
 
 
 def test_start_rows_beyond_a_lanes_number_are_never_begun_at():
