@@ -155,7 +155,10 @@ def stress(
 def check_spans(spans: Sequence[Span], bars: BarTable, spec: MarketSpec, lookback: int, config: StressConfig) -> None:
     """Raise InputError where a span is too short for the horizon of a start or for a bootstrapped market, or crashes do not fit."""
     for span in spans:
-        start_rows(span_rows(spec, span, lookback), 1, config.horizon_bars)
+        try:
+            start_rows(span_rows(spec, span, lookback), 1, config.horizon_bars)
+        except InputError as error:
+            raise InputError(f"{span.name}, rows {span.start} to {span.stop}: {error}") from error
     shortest = len(_material(bars, spans)[0])
     if shortest <= spec.warmup + lookback:
         raise InputError(
@@ -202,7 +205,7 @@ def start_rows(rows: Int[np.ndarray, "N"], number: int, horizon: int) -> Int[np.
     possible = possible[rows[horizon - 1 :] == possible + horizon - 1]
     if len(possible) == 0:
         raise InputError(
-            f"none of {len(rows)} rows has {horizon} bars after it to be traded; take a shorter stress.horizon_bars"
+            f"none of {len(rows)} rows has {horizon} bars after it to be traded; stress.horizon_bars must be shorter"
         )
     return possible[np.unique(np.linspace(0, len(possible) - 1, number).round().astype(int))]
 

@@ -114,7 +114,7 @@ def test_the_sentence_says_where_growth_ends():
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"horizon_bars": 400}, "none of 23 rows has 400 bars"),
+        ({"horizon_bars": 400}, "group 0, rows 0 to 192: none of 23 rows has 400 bars"),
         ({"crashes": 300}, "300 crashes of 4 bars do not fit into rows 0 to 765"),
     ],
 )
