@@ -111,6 +111,7 @@ COMMANDS: dict[str, Help] = {
             ("validation=holdout|walk_forward|kfold_purged|cpcv", "how bars are split into folds"),
             ("seeds=3", "trainings of every fold, and of the champion"),
             ("verdict.deflated=0.95", "and verdict.confidence, draws: when something is found"),
+            ("stress.draws=20", "and stress.horizon_bars, crash_fall, ...: what it is tried under; stress=none: nothing"),
             ("cut=DATE", "bars from then on stay unseen; the start of the test span otherwise"),
             ("agent=... network=... training.env_steps=...", "and all else that `train` takes"),
             ("best=STUDY", "a study's best trial, all of its trials counted as tried"),

@@ -30,8 +30,8 @@ from cappuccino.validation.findings import find
 from cappuccino.validation.page import write_page
 from cappuccino.validation.picture import write_picture
 from cappuccino.validation.record import write_numbers
-from cappuccino.validation.stress_table import stress_line
-from cappuccino.validation.stressed import check_lengths, stressed
+from cappuccino.validation.stress_section import stress_sentence
+from cappuccino.validation.stressed import check_stress
 from cappuccino.validation.table import print_figures
 from cappuccino.validation.trained import train_all
 from cappuccino.validation.verdict import judge, sentence
@@ -58,8 +58,7 @@ def _validate(config: ValidateConfig, console: Console) -> None:
     data = market_of(bars, config.data, tuple(config.features.names), config.network.lookback)
     stop = data.spans.test.start if config.cut is None else row_of(data.spec, config.cut, "cut")
     folds = folds_of(config.validation, data.spec, config.network.lookback, config.env.episode_bars, stop)
-    if config.stress is not None:
-        check_lengths(config.stress, data.spec, folds, config.network.lookback)
+    check_stress(config, bars, data.spec, folds)
     seeds = range(config.seed, config.seed + config.seeds)
     _describe(config, data.spec, folds, stop, console)
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,15 +74,14 @@ def _validate(config: ValidateConfig, console: Console) -> None:
     crossed = run_folds(config, data, folds, trained, seeds)
     verdict = judge(crossed, config.verdict, tried)
     said = sentence(verdict, crossed, config.verdict, bars_a_year(data.spec.bar_seconds))
-    stress = None if config.stress is None else stressed(config, config.stress, bars, folds, trained)
-    findings = find(config, data, folds, trained, crossed, verdict, said, overfitting, stress)
+    findings = find(config, bars, data, folds, trained, crossed, verdict, said, overfitting)
     numbers = write_numbers(findings, folder / "validation.json")
     write_page(findings, numbers, folder / "validation.html")
     write_picture(findings, numbers, folder / "validation.png")
     print_figures(crossed, console)
     console.print(said, highlight=False)
-    if stress is not None:
-        console.print(f"stress      {stress_line(stress)}", highlight=False)
+    if numbers["stress"] is not None:
+        console.print(f"stress      {stress_sentence(numbers)}", highlight=False)
     console.print(f"report      {folder / 'validation.html'}, validation.png and validation.json beside it")
     champions = {seed: trained[len(folds.folds), seed] for seed in seeds}
     figures = {name: numbers[name] for name in ("said", "verdict", "growth")}

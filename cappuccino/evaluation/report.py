@@ -48,8 +48,9 @@ def shown(value: float | None, unit: str) -> str:
 
 
 def signed(text: str) -> str:
-    """A number with a proper minus sign, and none on a zero."""
-    return text.removeprefix("-") if not any(digit in text for digit in "123456789") else text.replace("-", MINUS)
+    """A number, infinite ones too, with a proper minus sign, and none on a zero."""
+    zero = "0" in text and not any(digit in text for digit in "123456789")
+    return text.removeprefix("-") if zero else text.replace("-", MINUS)
 
 
 def shown_unit(unit: str) -> str:

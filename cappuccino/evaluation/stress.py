@@ -22,6 +22,10 @@ from cappuccino.evaluation.splits import Span
 from cappuccino.features.registry import FeatureSet
 from cappuccino.market import Market, MarketSpec, build_market
 
+DISTRIBUTIONS = ("dropped", "restated", "bootstrapped", "crashed", "by_start")
+"""What of a stress holds one number of each of many draws, or starts."""
+QUANTILES = (0.05, 0.5, 0.95)
+
 
 class Part(NamedTuple):
     """A strategy and the span of bars that is its to trade, from cash."""
@@ -53,9 +57,16 @@ class Stress(NamedTuple):
     horizon: int
     by_start: Float[np.ndarray, "K"]
 
+    def spread(self) -> dict[str, Float[np.ndarray, "3"]]:
+        """QUANTILES of each of DISTRIBUTIONS, between two draws by a straight line; minus infinity where one of the two is."""
+        with np.errstate(invalid="ignore"):
+            found = {name: np.quantile(getattr(self, name), QUANTILES) for name in DISTRIBUTIONS}
+        return {name: np.where(np.isnan(ends), -np.inf, ends) for name, ends in found.items()}
+
     def as_json(self) -> dict[str, Any]:
-        """The same as plain lists and numbers, growth of minus infinity (all was lost) as None."""
-        return {name: _plain(value) for name, value in self._asdict().items()}
+        """The same as plain lists and numbers, with `spread`; growth of minus infinity (all was lost) as None."""
+        spread = {name: _plain(ends) for name, ends in self.spread().items()}
+        return {name: _plain(value) for name, value in self._asdict().items()} | {"spread": spread}
 
 
 class _Rows(NamedTuple):
@@ -78,71 +89,55 @@ def stress(
     """Try strategies, each over its span of the bars, under all that `config` says; features are computed anew for every market.
 
     Dropped bars lie anywhere in the bars, crashes anywhere between the first span and the last. Restated bars: decided on the first
-    versions, traded and marked at the final ones, which are those given. Bootstrapped markets are made of a span's bars alone and are
-    as long, their first rows spent on warm-up and look-back. Raises InputError for a strategy that is a table, which has no
-    answer to other rows, and where a span is too short for the horizon or a market.
+    versions, traded and marked at the final ones, which are those given. Bootstrapped markets are made of a span's bars alone and
+    are as long as the shortest of them, their first rows spent on warm-up and look-back. Raises InputError for a strategy that is a
+    table, which has no answer to other rows, and as `check_spans` does.
     """
     if any(isinstance(part.strategy.rule, TableRule) for part in parts):
         raise InputError("a strategy is a table of targets by step; a stress needs one that decides by what it sees")
     market, spec = build_market(bars, features)
     capital = float(params.capital)
     own = _aligned([(part.strategy, span_rows(spec, part.span, lookback)) for part in parts])
+    material = _material(bars, [part.span for part in parts])
 
-    def growth(market: Market, parts: Sequence[_Rows]) -> float:
-        return float(
-            _mean(
-                [mean_log_growth(_equity(one, market, params)[:, None], one.rows[: one.number], capital) for one in parts],
-                parts,
-            )[0]
-        )
+    def growth_of(one: _Rows, market: Market) -> float:
+        return float(mean_log_growth(_equity(one, market, params)[:, None], one.rows[: one.number], capital)[0])
+
+    def growth(market: Market) -> float:
+        return _mean([growth_of(one, market) for one in own], own)
 
     def growth_under(settings: CostSettings) -> Float[np.ndarray, "S"]:
         found = []
         for one in own:
             equity = equity_by_costs(one.strategy, market, one.rows, params, settings, mesh)[: one.number]
             found.append(mean_log_growth(equity, one.rows[: one.number], capital))
-        return _mean(found, own)
+        return np.average(found, axis=0, weights=[one.number for one in own])
 
     def over_draws(make: Callable[[int], float]) -> Float[np.ndarray, "D"]:
         return np.array([make(config.seed + draw) for draw in range(config.draws)])
 
     def in_bars(changed: BarTable) -> float:
-        return growth(build_market(changed, features)[0], own)
+        return growth(build_market(changed, features)[0])
 
     def restated(seed: int) -> float:
         seen = restated_bars(bars, share=config.restated_share, size=config.restated_size, seed=seed)
-        return growth(market._replace(features=build_market(seen, features)[0].features), own)
+        return growth(market._replace(features=build_market(seen, features)[0].features))
 
     def bootstrapped(seed: int) -> float:
-        found, drawn = [], []
-        for part in parts:
-            start, stop = part.span.start, part.span.stop
-            whole = start + int(np.argmax(bars.mask[start:stop].all(axis=1)))
-            table = bootstrapped_bars(bars.rows(whole, stop), block=config.block_bars, seed=seed)
-            other, other_spec = build_market(table, features)
-            rows = span_rows(other_spec, Span("bootstrapped", 0, len(table)), lookback)
-            drawn += _aligned([(part.strategy, rows)])
-            found.append(mean_log_growth(_equity(drawn[-1], other, params)[:, None], rows, capital))
-        return float(_mean(found, drawn)[0])
+        markets = [build_market(bootstrapped_bars(one, block=config.block_bars, seed=seed), features) for one in material]
+        whole = Span("bootstrapped", 0, len(material[0]))
+        drawn = _aligned(
+            [(part.strategy, span_rows(one[1], whole, lookback)) for part, one in zip(parts, markets, strict=True)]
+        )
+        return _mean([growth_of(one, other) for one, (other, _) in zip(drawn, markets, strict=True)], drawn)
 
     def crashed(seed: int) -> float:
-        return in_bars(
-            crashed_bars(
-                bars,
-                fall=config.crash_fall,
-                length=config.crash_bars,
-                number=config.crashes,
-                recovers=config.crash_recovers,
-                start=min(part.span.start for part in parts),
-                stop=max(part.span.stop for part in parts),
-                seed=seed,
-            )
-        )
+        return in_bars(_crashed(bars, [part.span for part in parts], config, seed))
 
     settings = settings_of(config)
     starts, by_start = _from_starts(own, market, spec, params, config)
     return Stress(
-        plain=growth(market, own),
+        plain=growth(market),
         settings=settings,
         grid=growth_under(settings),
         by_delay=growth_under(_delayed(params)),
@@ -154,6 +149,43 @@ def stress(
         starts=starts,
         horizon=config.horizon_bars,
         by_start=by_start,
+    )
+
+
+def check_spans(spans: Sequence[Span], bars: BarTable, spec: MarketSpec, lookback: int, config: StressConfig) -> None:
+    """Raise InputError where a span is too short for the horizon of a start or for a bootstrapped market, or crashes do not fit."""
+    for span in spans:
+        try:
+            start_rows(span_rows(spec, span, lookback), 1, config.horizon_bars)
+        except InputError as error:
+            raise InputError(f"{span.name}, rows {span.start} to {span.stop}: {error}") from error
+    shortest = len(_material(bars, spans)[0])
+    if shortest <= spec.warmup + lookback:
+        raise InputError(
+            f"the shortest of {len(spans)} spans has {shortest} bars; a bootstrapped market of as many spends {spec.warmup} on warm-up "
+            f"and {lookback} on look-back, and none is left to trade"
+        )
+    for draw in range(config.draws):
+        _crashed(bars, spans, config, config.seed + draw)
+
+
+def _material(bars: BarTable, spans: Sequence[Span]) -> list[BarTable]:
+    """Of each span as many bars, from the first on that all assets have: markets of one length share programs."""
+    firsts = [span.start + int(np.argmax(bars.mask[span.start : span.stop].all(axis=1))) for span in spans]
+    shortest = min(span.stop - first for span, first in zip(spans, firsts, strict=True))
+    return [bars.rows(first, first + shortest) for first in firsts]
+
+
+def _crashed(bars: BarTable, spans: Sequence[Span], config: StressConfig, seed: int) -> BarTable:
+    return crashed_bars(
+        bars,
+        fall=config.crash_fall,
+        length=config.crash_bars,
+        number=config.crashes,
+        recovers=config.crash_recovers,
+        start=min(span.start for span in spans),
+        stop=max(span.stop for span in spans),
+        seed=seed,
     )
 
 
@@ -173,7 +205,7 @@ def start_rows(rows: Int[np.ndarray, "N"], number: int, horizon: int) -> Int[np.
     possible = possible[rows[horizon - 1 :] == possible + horizon - 1]
     if len(possible) == 0:
         raise InputError(
-            f"none of {len(rows)} rows has {horizon} bars after it to be traded; take a shorter stress.horizon_bars"
+            f"none of {len(rows)} rows has {horizon} bars after it to be traded; stress.horizon_bars must be shorter"
         )
     return possible[np.unique(np.linspace(0, len(possible) - 1, number).round().astype(int))]
 
@@ -211,9 +243,9 @@ def _equity(one: _Rows, market: Market, params: EnvParams) -> Float[np.ndarray, 
     return np.asarray(backtest(one.strategy, market, one.rows, params, cash).equity, np.float64)[: one.number]
 
 
-def _mean(growth: Sequence[Float[np.ndarray, "S"]], parts: Sequence[_Rows]) -> Float[np.ndarray, "S"]:
+def _mean(growth: Sequence[float], parts: Sequence[_Rows]) -> float:
     """Mean growth per bar over all parts."""
-    return np.average(growth, axis=0, weights=[one.number for one in parts])
+    return float(np.average(growth, weights=[one.number for one in parts]))
 
 
 def _delayed(params: EnvParams) -> CostSettings:

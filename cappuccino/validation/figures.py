@@ -1,4 +1,4 @@
-"""The plots of a validation: what the paths were worth and how they got there, other costs, and what choosing was worth."""
+"""The plots of a validation: what the paths were worth and how they got there, costs and delays, and what choosing was worth."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ from cappuccino.validation.drawn import (
     path_values,
 )
 from cappuccino.validation.findings import Findings
+from cappuccino.validation.stress_section import break_even_said, total_bps
+
+DELAY_COLOURS = (AGENT_COLOUR, "#e69f00", "#0072b2", "#7a7a7a")
+"""Of orders on time, and by bars late."""
 
 
 def figures(findings: Findings, numbers: dict[str, Any]) -> dict[str, list[Figure]]:
@@ -40,7 +44,7 @@ def figures(findings: Findings, numbers: dict[str, Any]) -> dict[str, list[Figur
     weights, costs = weights_plot(mean), costs_plot(mean)
     return {
         "paths": [distribution(numbers), equity(findings.crossed)],
-        "costs": [surface(numbers)],
+        "stress": [] if numbers["stress"] is None else [by_cost(numbers)],
         "trading": [
             weights._replace(title="Weights", caption=f"{weights.caption} At every bar {over}."),
             costs._replace(title="Turnover and costs", caption=f"{costs.caption} At every bar {over}."),
@@ -135,55 +139,57 @@ def equity(crossed: Crossed) -> Figure:
     return Figure("Equity", plot, caption)
 
 
-def surface(numbers: dict[str, Any]) -> Figure:
-    found = numbers["cost_surface"]
-    growth = 1e4 * np.array(found["growth"])
-    fees, spreads = ([f"{bps:g}" for bps in found[name]] for name in ("fees_bps", "spreads_bps"))
-    own = [f"{bps:g}" for bps in found["own_bps"]]
+def by_cost(numbers: dict[str, Any]) -> Figure:
+    """Growth under every setting of costs and delay, by what a fill costs in all."""
+    found = numbers["stress"]
+    settings = {name: np.array(values) for name, values in found["settings"].items()}
+    cost = (1e4 * (settings["taker_fee"] + settings["half_spread"] + settings["slippage"])).round(6)
+    growth = 1e4 * np.array([np.nan if value is None else value for value in found["grid"]])
     plot = go.Figure()
-    plot.add_heatmap(
-        x=fees,
-        y=spreads,
-        z=growth,
-        text=[[signed(f"{value:.2f}") for value in row] for row in growth],
-        texttemplate="%{text}",
-        colorscale=[[0, "#b3261e"], [0.5, "#f7f7f7"], [1, "#00695c"]],
-        zmid=0,
-        xgap=2,
-        ygap=2,
-        colorbar={"title": {"text": LOG_UNIT, "side": "right"}, "thickness": 14},
-        hovertemplate="fee %{x} bps, half-spread and slippage %{y} bps: %{z:.3f}<extra></extra>",
-    )
-    styled(plot, 380, "half-spread and slippage, bps", "")
-    plot.update_xaxes(type="category", title_text="taker fee, bps", showline=False, ticks="")
-    plot.update_yaxes(type="category")
-    plot.add_shape(
-        type="rect",
-        x0=fees.index(own[0]) - 0.47,
-        x1=fees.index(own[0]) + 0.47,
-        y0=spreads.index(own[1]) - 0.47,
-        y1=spreads.index(own[1]) + 0.47,
-        line={"color": "#1d1d22", "width": 2},
-    )
+    for colour, delay in zip(DELAY_COLOURS, np.unique(settings["delay"]), strict=False):
+        mine = settings["delay"] == delay
+        costs = np.unique(cost[mine])
+        name = f"{delay} bars late" if delay != 1 else "1 bar late"
+        plot.add_scatter(
+            x=cost[mine],
+            y=growth[mine],
+            mode="markers",
+            marker={"color": colour, "size": 4, "opacity": 0.45},
+            name=name,
+            legendgroup=name,
+            showlegend=False,
+            hovertemplate=f"%{{x:g}} bps, {name}: %{{y:.3f}}<extra></extra>",
+        )
+        plot.add_scatter(
+            x=costs,
+            y=[np.mean(growth[mine & (cost == one)]) for one in costs],
+            mode="lines",
+            line={"color": colour, "width": 1.8},
+            name="on time" if delay == 0 else name,
+            legendgroup=name,
+            hoverinfo="skip",
+        )
+    styled(plot, 420, f"growth, {LOG_UNIT}", ".3~g")
+    plot.update_xaxes(type="linear", title_text="taker fee, half-spread and slippage together, bps of notional", zeroline=False)
+    plot.update_yaxes(zeroline=True, zerolinecolor="#1d1d22", zerolinewidth=1)
+    own = total_bps(numbers["configuration"]["costs"])
+    marked = {own: "own costs"}
+    if found["break_even"] is not None and 1e4 * found["break_even"] <= cost.max():
+        marked[1e4 * found["break_even"]] = "growth ends, on time"
+    for x, text in marked.items():
+        side = "left" if x < max(marked) else "right"
+        style = {"color": "#1d1d22", "width": 1.2, "dash": "dot"}
+        plot.add_vline(x=x, line=style, annotation_text=text, annotation_position=f"top {side}")
     plot.update_layout(hovermode="closest")
+    lost = int(np.isnan(growth).sum())
+    missing = f"Not drawn {'is' if lost == 1 else 'are'} {counted(lost, 'setting')} under which all was lost. " if lost else ""
     caption = (
-        f"Log growth per bar (1e\N{MINUS SIGN}4), the mean over paths and seeds, of the same policies run anew over their test blocks "
-        f"under each of {len(fees)} x {len(spreads)} costs, in basis points of notional; a coarse grid. They were trained under "
-        f"the costs in the frame, and were not trained again. {break_even_sentence(numbers)}"
+        f"Each dot is the same policies run anew under one of {len(growth):,} settings: every fee with every half-spread, slippage and "
+        "delay. They were trained under their own costs and on time, and were not trained again. A line is the mean over settings that "
+        f"cost the same: fee and spread do not do quite the same. {missing}With fee, half-spread and slippage scaled "
+        f"together, {break_even_said(numbers)}."
     )
-    return Figure("Growth under other costs", plot, caption)
-
-
-def break_even_sentence(numbers: dict[str, Any]) -> str:
-    """At which fee nothing is left, half-spread and slippage being the configuration's own."""
-    found = numbers["cost_surface"]
-    at = f"half-spread and slippage of {found['own_bps'][1]:g} bps"
-    fee, highest = found["break_even_bps"], found["fees_bps"][-1]
-    if fee is None:
-        return f"With {at} it grows under every fee up to {highest:g} bps, the highest tried."
-    if fee == 0:
-        return f"With {at} it does not grow even without a fee."
-    return f"With {at} growth ends at a fee of {fee:.1f} bps, by a straight line between its neighbours."
+    return Figure("Growth under other costs, and late", plot, caption)
 
 
 def rewards(numbers: dict[str, Any]) -> Figure:

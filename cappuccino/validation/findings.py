@@ -8,24 +8,25 @@ from typing import NamedTuple
 import numpy as np
 
 from cappuccino.assemble import Data
+from cappuccino.bars import BarTable
 from cappuccino.config.roots import ValidateConfig
 from cappuccino.evaluation.comparison import AGENT
 from cappuccino.evaluation.folds import Folds
 from cappuccino.evaluation.overfitting import Overfitting
 from cappuccino.evaluation.stress import Stress
 from cappuccino.market import MarketSpec
-from cappuccino.validation.cost_surface import CostSurface, cost_surface
 from cappuccino.validation.crossed import Crossed
 from cappuccino.validation.intervals import Intervals, intervals
 from cappuccino.validation.regimes import Regime, regime_labels, regimes
+from cappuccino.validation.stressed import stressed
 from cappuccino.validation.trained import Trained
 from cappuccino.validation.verdict import Verdict
 
 
 class Findings(NamedTuple):
     """trained: by fold and seed; one more fold than `folds` has is the champion's. realised: log growth per bar of every fold's
-    training over its own test blocks. overfitting: of the study that chose the configuration, None for a configuration alone.
-    stress: None where it was not asked for."""
+    training over its own test blocks. stress: None where it was left out. overfitting: of the study that chose the configuration, None
+    for a configuration alone."""
 
     config: ValidateConfig
     spec: MarketSpec
@@ -35,15 +36,15 @@ class Findings(NamedTuple):
     verdict: Verdict
     said: str
     intervals: dict[str, Intervals]
-    surface: CostSurface
+    stress: Stress | None
     regimes: dict[str, dict[str, Regime]]
     realised: dict[tuple[int, int], float]
     overfitting: Overfitting | None
-    stress: Stress | None
 
 
 def find(
     config: ValidateConfig,
+    bars: BarTable,
     data: Data,
     folds: Folds,
     trained: Mapping[tuple[int, int], Trained],
@@ -51,9 +52,9 @@ def find(
     verdict: Verdict,
     said: str,
     overfitting: Overfitting | None,
-    stress: Stress | None,
 ) -> Findings:
-    """What there is to tell beyond the verdict: how sure the figures are, other costs, kinds of times, and each training's own test."""
+    """What there is to tell beyond the verdict: how sure the figures are, what is left under stress, kinds of times, and each training's
+    own test. bars: those of `data`."""
     seeds = range(config.seed, config.seed + config.seeds)
     labels = regime_labels(np.asarray(data.market.close, np.float64), data.spec, crossed.rows)
     growth = {AGENT: crossed.growth()} | {name: crossed.baseline_growth(name) for name in crossed.baselines}
@@ -66,11 +67,10 @@ def find(
         verdict=verdict,
         said=said,
         intervals=intervals(crossed, verdict, config.verdict),
-        surface=cost_surface(config, data, folds, trained, seeds),
+        stress=stressed(config, bars, folds, trained),
         regimes=regimes(labels, growth),
         realised=realised_growth(crossed, folds, seeds),
         overfitting=overfitting,
-        stress=stress,
     )
 
 

@@ -21,7 +21,7 @@ from cappuccino.validation.figures import figures
 from cappuccino.validation.findings import Findings
 from cappuccino.validation.intervals import DRAWS
 from cappuccino.validation.regimes import TERCILES, TREND, VOLATILITY
-from cappuccino.validation.stress_table import stress_rows
+from cappuccino.validation.stress_section import stress_section
 
 OWN_STYLE = """
 .range { color: var(--soft); font-weight: 400; font-size: 12px; margin-left: 12px; display: inline-block; min-width: 15ch; }
@@ -29,6 +29,8 @@ OWN_STYLE = """
 .dense th:first-child, .dense td:first-child { padding-left: 0; }
 .dense table { font-size: 13px; }
 .dense .range, .dense .unit { display: block; font-size: 11.5px; margin-left: 0; min-width: 0; }
+.stress td:last-child, .stress th:last-child { text-align: left; white-space: normal; padding-left: 24px; }
+.stress td:last-child { color: var(--soft); }
 @media print {
   .dense table { break-inside: auto; font-size: 8px; }
   .dense th, .dense td { padding: 2px 3px; }
@@ -58,9 +60,8 @@ def render(findings: Findings, numbers: dict[str, Any]) -> str:
         f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{title}</title>"
         f"<meta name='viewport' content='width=device-width, initial-scale=1'><style>{STYLE}{OWN_STYLE}</style>"
         f"<script>{get_plotlyjs()}</script></head><body><main>"
-        f"{_head(findings, numbers)}{drawn['paths']}{_intervals(numbers)}{_metrics(numbers)}"
-        f"{drawn['costs']}{_stress(findings)}{drawn['trading']}{_regimes(numbers)}"
-        f"{drawn['choosing']}{_luck(findings, numbers)}{definitions()}"
+        f"{_head(findings, numbers)}{drawn['paths']}{_intervals(numbers)}{_metrics(numbers)}{stress_section(numbers)}{drawn['stress']}"
+        f"{drawn['trading']}{_regimes(numbers)}{drawn['choosing']}{_luck(findings, numbers)}{definitions()}"
         "</main></body></html>\n"
     )
 
@@ -166,19 +167,6 @@ def _metrics(numbers: dict[str, Any]) -> str:
         "the end."
     )
     return f"<section class='dense'><h2>Figures</h2>{body}<p class='caption'>{caption}</p></section>"
-
-
-def _stress(findings: Findings) -> str:
-    if findings.stress is None or findings.config.stress is None:
-        return ""
-    header = ["", f"growth, {LOG_UNIT}", "worst, 5 %", "best, 5 %", ""]
-    body = table(header, stress_rows(findings.stress, findings.config.stress, findings.config.costs), highlight=1)
-    caption = (
-        "Every group of bars by the policy of the first path and seed that never saw it, from cash; the mean over their bars. Of "
-        "several markets, starts or settings the median, and beside it the growth that 5 % of them are below and above. "
-        f"{UNDEFINED}: all was lost, or no cost breaks even."
-    )
-    return f"<section><h2>Under stress</h2>{body}<p class='caption'>{caption}</p></section>"
 
 
 def _regimes(numbers: dict[str, Any]) -> str:

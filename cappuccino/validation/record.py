@@ -20,7 +20,6 @@ from cappuccino.evaluation.metrics import Benchmarks, bars_a_year, measure
 from cappuccino.evaluation.overfitting import Overfitting
 from cappuccino.evaluation.splits import iso
 from cappuccino.training.run import config_hash
-from cappuccino.validation.cost_surface import CostSurface
 from cappuccino.validation.findings import Findings
 
 LOGIT_BINS = 12
@@ -38,8 +37,8 @@ def numbers_of(findings: Findings) -> dict[str, Any]:
     """growth: log growth per bar, the mean over paths and seeds. metrics: of the agent by seed and path, of the others by path.
 
     intervals: per bar as growth, Sharpe ratios a year; an end is None where there is none. regimes: log growth summed over their bars.
-    trainings: out_of_sample is log growth per bar over the fold's own test blocks, None for the champion, which has none.
-    stress: log growth per bar, None where all was lost.
+    stress: of `Stress`, None where it was left out. trainings: out_of_sample is log growth per bar over the fold's own test blocks,
+    None for the champion, which has none.
     """
     config, crossed, verdict = findings.config, findings.crossed, findings.verdict
     benchmarks = crossed.benchmarks()
@@ -74,7 +73,7 @@ def numbers_of(findings: Findings) -> dict[str, Any]:
             name: {"growth": _interval(one.growth, 1), "sharpe": _interval(one.sharpe, year), "lead": _interval(one.lead, 1)}
             for name, one in findings.intervals.items()
         },
-        "cost_surface": _surface(findings.surface),
+        "stress": None if findings.stress is None else findings.stress.as_json(),
         "regimes": {
             kind: {name: regime._asdict() for name, regime in parts.items()} for kind, parts in findings.regimes.items()
         },
@@ -91,7 +90,6 @@ def numbers_of(findings: Findings) -> dict[str, Any]:
         ],
         "rank_correlation": _rank_correlation(findings),
         "overfitting": None if findings.overfitting is None else _overfitting(findings.overfitting),
-        "stress": None if findings.stress is None else findings.stress.as_json(),
         "env_steps": sum(one.env_steps for one in findings.trained.values()),
         "configuration": dataclasses.asdict(config),
         "config_hash": config_hash(config),
@@ -108,11 +106,6 @@ def _interval(interval: Interval | None, scale: float) -> dict[str, float | None
         return None
     ends = {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
     return {name: end * scale if math.isfinite(end) else None for name, end in ends.items()}
-
-
-def _surface(surface: CostSurface) -> dict[str, Any]:
-    """growth: by half-spread with slippage, then by fee."""
-    return surface._asdict() | {"growth": surface.growth.tolist()}
 
 
 def _rank_correlation(findings: Findings) -> float | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -14,12 +16,20 @@ from cappuccino.evaluation.report import figure_name, shown, shown_unit
 from cappuccino.validation.crossed import Crossed
 
 SHOWN = ("total_return", "mean_log_growth", "sharpe", "max_drawdown", "turnover")
+HEAD_WIDTH = 9
+"""Characters."""
 
 
 def print_figures(crossed: Crossed, console: Console) -> None:
     """The main figures of the agent and the baselines: the median over paths, of the agent lowest and highest too."""
     benchmarks = crossed.benchmarks()
-    table = Table(title="out of sample, after costs, median over paths", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title="out of sample, after costs, median over paths",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+    )
     table.add_column("", no_wrap=True)
     for figure in SHOWN:
         table.add_column(_head(figure), justify="right", no_wrap=True)
@@ -34,9 +44,9 @@ def print_figures(crossed: Crossed, console: Console) -> None:
 
 
 def _head(figure: str) -> str:
-    """A word a line, so that a column is as wide as its numbers; then the unit."""
-    unit = shown_unit(METRICS[figure].unit).replace(", ", "\n")
-    return "\n".join([*figure_name(figure).split(), *([unit] if unit and unit != "%" else [])])
+    """Name and unit in lines that are about as wide as the numbers."""
+    parts = [figure_name(figure), shown_unit(METRICS[figure].unit).removeprefix("%")]
+    return "\n".join(line for part in parts for line in textwrap.wrap(part, HEAD_WIDTH))
 
 
 def _measured(pairs: list[tuple[Path, Benchmarks]]) -> list[dict[str, float | None]]:

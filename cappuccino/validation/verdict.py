@@ -12,7 +12,7 @@ from cappuccino.config.verdict import VerdictConfig
 from cappuccino.evaluation.baselines import CASH, EQUAL_REBALANCED
 from cappuccino.evaluation.bootstrap import Interval, active_growth, bootstrap_interval
 from cappuccino.evaluation.metrics import hedged, return_figures
-from cappuccino.evaluation.report import signed
+from cappuccino.evaluation.report import MINUS, signed
 from cappuccino.evaluation.sharpe import expected_maximum_sharpe, probabilistic_sharpe
 from cappuccino.validation.crossed import Crossed
 
@@ -73,13 +73,14 @@ def sentence(verdict: Verdict, crossed: Crossed, rule: VerdictConfig, bars_a_yea
     """The verdict in a sentence or two, for people."""
     active, year = verdict.active, math.sqrt(bars_a_year)
     paths = len(crossed.agent) * len(crossed.agent[0])
+    estimate, low, high = (signed(f"{1e4 * end:+.3f}") for end in (active.estimate, active.low, active.high))
     gain = (
-        f"growth beyond {verdict.benchmark} is {signed(f'{1e4 * active.estimate:+.3f} of 1e-4')} a bar, with "
-        f"{rule.confidence:.0%} confidence between {signed(f'{1e4 * active.low:+.3f}')} and {signed(f'{1e4 * active.high:+.3f}')}"
+        f"growth beyond {verdict.benchmark} is {estimate} of 1e{MINUS}4 a bar, with {rule.confidence:.0%} confidence "
+        f"between {low} and {high}"
     )
-    ratio = "undefined" if verdict.hedged is None else signed(f"{verdict.hedged * year:.2f} a year")
+    ratio = "undefined" if verdict.hedged is None else f"{signed(f'{verdict.hedged * year:.2f}')} a year"
     luck = (
-        f"{verdict.luck * year:.2f}, what the best of {verdict.trials} tries of nothing would have"
+        f"{signed(f'{verdict.luck * year:.2f}')}, what the best of {verdict.trials} tries of nothing would have"
         if verdict.trials > 1
         else "zero"
     )

@@ -72,7 +72,7 @@ TRAINED = {
     "conv": ("network=conv",),
     "transformer": ("network=transformer",),
     "banded": ("agent.band=0.02",),
-    "champion": ("validation=holdout", "seeds=3"),
+    "champion": ("validation=holdout", "seeds=3", "stress=none"),
 }
 """What the trained policies are trained with; `restless` takes the manifest of the first, the champion comes from `validate`."""
 

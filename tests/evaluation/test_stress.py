@@ -15,9 +15,9 @@ from cappuccino.config.composition import SCHEMAS, conf_dir
 from cappuccino.config.stress import StressConfig
 from cappuccino.errors import InputError
 from cappuccino.evaluation.backtest import LONGEST_DELAY, backtest_span, policy_strategy, span_rows, table_strategy
-from cappuccino.evaluation.scenarios import dropped_bars
+from cappuccino.evaluation.scenarios import bootstrapped_bars, dropped_bars
 from cappuccino.evaluation.splits import Span
-from cappuccino.evaluation.stress import Part, Stress, settings_of, start_rows, stress
+from cappuccino.evaluation.stress import DISTRIBUTIONS, Part, Stress, check_spans, settings_of, start_rows, stress
 from cappuccino.features.registry import FeatureSet
 from cappuccino.market import build_market
 from cappuccino.mesh import mesh_of
@@ -106,6 +106,42 @@ def test_parts_are_what_each_is_alone_weighted_by_its_bars():
         expected = np.average([getattr(one, name) for one in each], axis=0, weights=bars_of)
         np.testing.assert_allclose(getattr(both, name), expected, rtol=1e-4, atol=1e-8, err_msg=name)
     assert len(both.by_start) == 6
+
+
+def test_bootstrapped_markets_are_of_one_length_and_of_a_spans_own_bars():
+    strategy, spans = policy_strategy(made_policy(), LOOKBACK), [Span("longer", 200, 400), Span("shorter", 405, 596)]
+    parts = [Part(strategy, span) for span in spans]
+    found = stress(parts, bars(), FEATURES, LOOKBACK, made_params(), config(**SMALL), mesh_of()).bootstrapped
+    for draw, growth in enumerate(found):
+        alone = []
+        for span in spans:
+            drawn = bootstrapped_bars(bars().rows(span.start, span.start + 191), block=10.0, seed=draw)
+            market, spec = build_market(drawn, FEATURES)
+            alone.append(per_bar(backtest_span(strategy, market, spec, Span("all", 0, 191), LOOKBACK, made_params())))
+        assert growth == pytest.approx(np.mean(alone), rel=1e-5, abs=1e-9)
+
+
+def test_the_spread_is_of_quantiles_and_minus_infinity_where_one_lost_all(stressed):
+    spread = stressed.spread()
+    assert list(spread) == list(DISTRIBUTIONS)
+    np.testing.assert_allclose(spread["by_start"], np.quantile(stressed.by_start, [0.05, 0.5, 0.95]))
+    lost = stressed._replace(crashed=np.array([-np.inf, -2.0, -1.0])).spread()["crashed"]
+    assert lost.tolist() == [-np.inf, -2.0, -1.1]
+
+
+@pytest.mark.parametrize(
+    ("spans", "changed", "said"),
+    [
+        ([SPAN], {"horizon_bars": 331}, "none of 329 rows has 331 bars"),
+        ([SPAN, Span("short", 250, 275)], {"horizon_bars": 5}, "shortest of 2 spans has 25 bars"),
+        ([SPAN], {"crashes": 90}, "90 crashes of 4 bars do not fit into rows 250 to 580"),
+    ],
+)
+def test_spans_that_are_too_short_are_refused(spans, changed, said):
+    spec = build_market(bars(), FEATURES)[1]
+    with pytest.raises(InputError, match=said):
+        check_spans(spans, bars(), spec, LOOKBACK, config(**SMALL | changed))
+    check_spans([SPAN], bars(), spec, LOOKBACK, config(**SMALL))
 
 
 def test_dropped_bars_are_never_traded():

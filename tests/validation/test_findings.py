@@ -1,13 +1,9 @@
-"""What is found beyond the verdict: each training's own test, other costs, and how sure figures are."""
+"""What is found beyond the verdict: each training's own test, and how sure figures are."""
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from validated_cases import case, findings
 
 from cappuccino.assemble import env_params
@@ -16,7 +12,6 @@ from cappuccino.evaluation.baselines import CASH
 from cappuccino.evaluation.comparison import AGENT
 from cappuccino.evaluation.metrics import bars_a_year, measure
 from cappuccino.validation import crossed as crossing
-from cappuccino.validation.cost_surface import break_even
 from cappuccino.validation.drawn import mean_path
 
 
@@ -31,35 +26,6 @@ def test_realised_growth_is_that_of_a_policy_alone_on_its_test_blocks():
         path = tested.run(policy_strategy(made.trained[fold, seed].policy, lookback), fold, made.data, params)
         assert growth == pytest.approx(float(np.log1p(path.returns).mean()), rel=1e-9, abs=1e-15)
     assert len(set(realised.values())) == len(realised)
-
-
-@pytest.mark.parametrize(("fee", "spread"), [(10, 3), (0, 0), (40, 24)])
-def test_a_cost_of_the_surface_is_a_validation_under_that_cost(fee, spread):
-    made, surface = case(), findings().surface
-    costs = dataclasses.replace(made.config.costs, taker_fee_bps=fee, half_spread_bps=spread, slippage_bps=0)
-    again = crossing.run_folds(dataclasses.replace(made.config, costs=costs), made.data, made.folds, made.trained, made.seeds)
-    found = surface.growth[surface.spreads_bps.index(spread), surface.fees_bps.index(fee)]
-    assert found == pytest.approx(float(again.growth().mean()), abs=1e-7)
-    assert surface.own_bps == (10, 3)
-
-
-def test_no_growth_comes_of_higher_fees_for_who_trades_the_same():
-    surface = findings().surface
-    assert surface.growth.shape == (len(surface.spreads_bps), len(surface.fees_bps))
-    assert (np.diff(surface.growth, axis=0) < 0).all()
-    assert (np.diff(surface.growth, axis=1) < 0).all()
-
-
-@given(st.floats(-1e-3, 1e-3), st.floats(1e-6, 1e-4))
-def test_growth_that_falls_by_a_straight_line_ends_where_the_line_does(first, slope):
-    fees = [0.0, 5.0, 15.0, 40.0]
-    found = break_even(fees, first - slope * np.array(fees))
-    if first <= 0:
-        assert found == 0
-    elif first > slope * fees[-1]:
-        assert found is None
-    else:
-        assert found == pytest.approx(first / slope, rel=1e-6)
 
 
 def test_intervals_hold_what_they_are_of():

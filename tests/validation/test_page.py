@@ -23,6 +23,7 @@ from cappuccino.validation.findings import Findings
 from cappuccino.validation.page import REPORTED_ELSEWHERE, render
 from cappuccino.validation.picture import DPI, SIZE, picture, write_picture
 from cappuccino.validation.record import numbers_of, write_numbers
+from cappuccino.validation.stress_section import break_even_said
 
 CONFIGURATIONS = 9
 
@@ -158,6 +159,33 @@ def test_regimes_on_the_page_are_the_records_and_add_up(page, numbers):
     ]
 
 
+def test_stress_on_the_page_is_the_records(page, numbers):
+    rows, stress = cells(page, "Under stress"), numbers["stress"]
+    single = {"As it was": stress["plain"]}
+    single |= {f"Orders {late} bar{'s' * (late > 1)} late": stress["by_delay"][late] for late in (1, 2, 3)}
+    assert {name: rows[name][:2] for name in single} == {
+        name: [signed(f"{1e4 * growth:,.3f}"), ""] for name, growth in single.items()
+    }
+    drawn = {"Missing bars": "dropped", "Restated bars": "restated", "Other orders of history": "bootstrapped"}
+    drawn |= {"Crashes": "crashed", "Other starts": "by_start"}
+    for title, name in drawn.items():
+        low, median, high = (signed(f"{1e4 * growth:,.3f}") for growth in np.quantile(stress[name], (0.05, 0.5, 0.95)))
+        assert rows[title][:2] == [median, f"{low} to {high}"]
+    ends = "\N{EN DASH}" if stress["break_even"] is None else f"{1e4 * stress['break_even']:,.1f} bps"
+    assert rows["Break-even cost"][0] == ends
+    assert len(rows) == len(single) + len(drawn) + 1
+    assert page.count(break_even_said(numbers)) == 2
+
+
+def test_a_validation_without_stress_has_a_page_without_it(tmp_path):
+    made = findings(HOLDOUT)
+    numbers = write_numbers(made, tmp_path / "validation.json")
+    page = own(render(made, numbers))
+    assert numbers["stress"] is None
+    assert "Under stress" not in page
+    assert "Growth under other costs" not in page
+
+
 def test_a_configuration_alone_has_no_probability_of_overfitting(page):
     assert "One configuration alone has no probability of backtest overfitting" in page
     assert "Was choosing overfitting?" not in page
@@ -195,8 +223,8 @@ def test_every_plot_has_units_and_says_how_it_was_made():
 
 def test_plots_draw_the_records_numbers(numbers):
     drawn = figures(findings(), numbers)
-    heat: Any = drawn["costs"][0].plot.data[0]
-    np.testing.assert_allclose(heat.z, 1e4 * np.array(numbers["cost_surface"]["growth"]))
+    stress, dots = numbers["stress"], [trace for trace in drawn["stress"][0].plot.data if trace.mode == "markers"]
+    assert sorted(y for trace in dots for y in trace.y) == sorted(1e4 * growth for growth in stress["grid"])
     dots: Any = drawn["choosing"][0].plot.data[1]
     tested = [one for one in numbers["trainings"] if one["out_of_sample"] is not None]
     assert len(tested) == len(numbers["trainings"]) - 2 == 12

@@ -7,6 +7,7 @@ import pytest
 from validation_cases import crossed_of, small
 
 from cappuccino.evaluation.baselines import CASH, EQUAL_REBALANCED
+from cappuccino.evaluation.report import signed
 from cappuccino.validation.verdict import judge, sentence
 
 BARS = 4000
@@ -72,6 +73,16 @@ def test_the_rule_is_read():
     assert usual.found
     assert not strict.found
     assert wide.active.low < usual.active.low
+
+
+def test_no_number_of_the_sentence_has_a_hyphen_for_a_minus():
+    equal = noise(2, BARS)
+    crossed = crossed_of(noise(3, 1, 1, BARS, mean=-1e-3), equal)
+    verdict = judge(crossed, RULE, NONE)
+    said = sentence(verdict._replace(active=verdict.active._replace(low=-np.inf)), crossed, RULE, 8760)
+    assert "-" not in said
+    assert f"is {signed(f'{1e4 * verdict.active.estimate:+.3f}')} of 1e\N{MINUS SIGN}4 a bar" in said
+    assert "between \N{MINUS SIGN}inf and" in said
 
 
 @pytest.mark.parametrize("drift", [-1e-3, 1e-3])

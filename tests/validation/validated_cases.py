@@ -10,18 +10,17 @@ import jax
 import numpy as np
 
 from cappuccino.agents.networks import make_policy
-from cappuccino.assemble import Data, load_market, network_shape
+from cappuccino.assemble import Data, market_of, network_shape
+from cappuccino.bars import BarTable
 from cappuccino.config import compose
 from cappuccino.config.roots import ValidateConfig
 from cappuccino.evaluation.folds import Folds, folds_of
 from cappuccino.evaluation.metrics import bars_a_year
-from cappuccino.evaluation.stress import Stress
 from cappuccino.features.normaliser import Normaliser
 from cappuccino.sources import load_bars
 from cappuccino.validation.champion import champion_fold
 from cappuccino.validation.crossed import Crossed, run_folds
 from cappuccino.validation.findings import Findings, find
-from cappuccino.validation.stressed import stressed
 from cappuccino.validation.trained import Trained
 from cappuccino.validation.verdict import judge, sentence
 
@@ -47,15 +46,27 @@ SMALL = (
     "seed=5",
 )
 """Four-hour bars, of which three weeks are few; they begin in one year and end in the next."""
-CPCV = ("validation.groups=4", "validation.test_groups=2", "seeds=2")
-HOLDOUT = ("validation=holdout", "seeds=1")
-STRESS = dict(taker_fees_bps=[0.0, 25.0], half_spreads_bps=[2.0], slippages_bps=[1.0], draws=2, starts=4, horizon_bars=20)
+CPCV = (
+    "validation.groups=4",
+    "validation.test_groups=2",
+    "seeds=2",
+    "stress.taker_fees_bps=[0,10,40]",
+    "stress.half_spreads_bps=[0,2]",
+    "stress.slippages_bps=[1]",
+    "stress.draws=3",
+    "stress.crash_bars=4",
+    "stress.starts=8",
+    "stress.horizon_bars=20",
+)
+HOLDOUT = ("validation=holdout", "seeds=1", "stress=none")
+"""Its one group is shorter than a warm-up."""
 LOUDNESS = 300.0
 """Times what an untrained network says, so that it trades."""
 
 
 class Case(NamedTuple):
     config: ValidateConfig
+    bars: BarTable
     data: Data
     folds: Folds
     trained: dict[tuple[int, int], Trained]
@@ -70,7 +81,8 @@ class Case(NamedTuple):
 def case(words: tuple[str, ...] = CPCV) -> Case:
     """One more fold than the folds' own is trained, as a validation does for its champion."""
     config = dataclasses.replace(compose("validate", [*SMALL, *words]), name="a <b>small</b> $one$")
-    data = load_market(config.data, tuple(config.features.names), config.network.lookback)
+    bars = load_bars(config.data)
+    data = market_of(bars, config.data, tuple(config.features.names), config.network.lookback)
     stop = data.spans.test.start
     folds = folds_of(config.validation, data.spec, config.network.lookback, config.env.episode_bars, stop)
     seeds = range(config.seed, config.seed + config.seeds)
@@ -85,7 +97,7 @@ def case(words: tuple[str, ...] = CPCV) -> Case:
             )
             policy.actor.output.kernel[...] = LOUDNESS * policy.actor.output.kernel[...]
             trained[fold, seed] = Trained(policy, untrained, fold + 1, 1_000 * seed, 1e-4 * np.sin(3.0 * fold + seed))
-    return Case(config, data, folds, trained, run_folds(config, data, folds, trained, seeds))
+    return Case(config, bars, data, folds, trained, run_folds(config, data, folds, trained, seeds))
 
 
 @functools.cache
@@ -94,12 +106,4 @@ def findings(words: tuple[str, ...] = CPCV) -> Findings:
     made = case(words)
     verdict = judge(made.crossed, made.config.verdict, np.zeros(0))
     said = sentence(verdict, made.crossed, made.config.verdict, bars_a_year(made.data.spec.bar_seconds))
-    return find(made.config, made.data, made.folds, made.trained, made.crossed, verdict, said, None, stress_of(made))
-
-
-def stress_of(made: Case) -> Stress | None:
-    """None where the one group is too short for it."""
-    if made.config.validation.name == "holdout" or made.config.stress is None:
-        return None
-    settings = dataclasses.replace(made.config.stress, **STRESS)
-    return stressed(made.config, settings, load_bars(made.config.data), made.folds, made.trained)
+    return find(made.config, made.bars, made.data, made.folds, made.trained, made.crossed, verdict, said, None)
