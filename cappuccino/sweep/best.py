@@ -21,7 +21,7 @@ from cappuccino.config.sweep import RobustConfig, SweeperConfig
 from cappuccino.errors import InputError
 from cappuccino.lanes.engine import Markets
 from cappuccino.lanes.pool import LanePool, Placed
-from cappuccino.sweep.parts import Place, parts_of
+from cappuccino.sweep.parts import FoldSeed, parts_of
 from cappuccino.sweep.returns import kept_of
 from cappuccino.sweep.significance import tried_ratios
 from cappuccino.sweep.trial import TrainedTrial
@@ -63,8 +63,8 @@ def train_best(config: TrainConfig, console: Console) -> None:
     assert config.best is not None
     record = read_record(config.best, config.runs_dir)
     placed = [dict(one) for one in record["placed"]]
-    seats = {Place(one.pop("fold"), one.pop("seed")): Placed(**one) for one in placed}
-    seeds = sorted({place.seed for place in seats})
+    seats = {FoldSeed(one.pop("fold"), one.pop("seed")): Placed(**one) for one in placed}
+    seeds = sorted({key.seed for key in seats})
     shape = next(iter(seats.values()))
     console.print(f"device      {select_device(config.device, shape.devices)}")
     own = {"name": config.name, "runs_dir": config.runs_dir, "device": config.device, "resume": False, "best": config.best}
@@ -72,8 +72,8 @@ def train_best(config: TrainConfig, console: Console) -> None:
     parts, crossing = parts_of(again, len(seeds), Markets())
     trial = TrainedTrial(again, parts, crossing, record["objective"], record["direction"], RobustConfig(**record["robust"]))
     _train(trial, seats)
-    for place in trial.diverged:
-        raise InputError(f"the training diverged ({trial.said(place)}), which it did not when {config.best} was searched")
+    for key in trial.diverged:
+        raise InputError(f"the training diverged ({trial.said(key)}), which it did not when {config.best} was searched")
     if crossing is None:
         for part in parts.values():
             assess_best(keep_training(part), part.training, console)
@@ -83,22 +83,22 @@ def train_best(config: TrainConfig, console: Console) -> None:
     console.print(_compared(trial.value(), record), highlight=False, soft_wrap=True)
 
 
-def _train(trial: TrainedTrial, seats: Mapping[Place, Placed]) -> None:
+def _train(trial: TrainedTrial, seats: Mapping[FoldSeed, Placed]) -> None:
     """Train the parts of a trial in the lanes where they were, one after another where several had the same, until one diverges."""
     first = next(iter(trial.parts))
     pool = LanePool(trial.parts[first].training, seats[first].lanes)
-    waiting, running = list(trial.parts), dict[int, Place]()
+    waiting, running = list(trial.parts), dict[int, FoldSeed]()
     while not trial.diverged and not trial.done:
-        for place in list(waiting):
-            if (lane := seats[place].lane) not in running:
-                pool.begin_in(lane, trial.parts[place].training)
-                running[lane] = place
-                waiting.remove(place)
+        for key in list(waiting):
+            if (lane := seats[key].lane) not in running:
+                pool.begin_in(lane, trial.parts[key].training)
+                running[lane] = key
+                waiting.remove(key)
         for lane, chunk in pool.chunk().items():
-            place = running[lane]
-            trial.parts[place].take(chunk)
-            if trial.parts[place].done and not chunk.failed:
-                trial.keep(place, pool.best(lane))
+            key = running[lane]
+            trial.parts[key].take(chunk)
+            if trial.parts[key].done and not chunk.failed:
+                trial.keep(key, pool.best(lane))
                 pool.end(lane)
                 del running[lane]
 

@@ -20,7 +20,7 @@ from cappuccino.training.lanes import validation_of
 from cappuccino.validation.crossed import Tested, training_rows_of
 
 
-class Place(NamedTuple):
+class FoldSeed(NamedTuple):
     """Which part of a trial. fold: 0 where there are none."""
 
     fold: int
@@ -62,7 +62,7 @@ class Crossing:
         return path, {name: float(value) for name, value in figures._asdict().items()}
 
 
-def parts_of(config: TrainConfig, seeds: int, markets: Markets) -> tuple[dict[Place, Part], Crossing | None]:
+def parts_of(config: TrainConfig, seeds: int, markets: Markets) -> tuple[dict[FoldSeed, Part], Crossing | None]:
     """The parts of a trial, fold by fold and for each the seeds from the configuration's on, which is the order to train them in.
 
     Raises InputError for what cannot be trained.
@@ -78,5 +78,7 @@ def parts_of(config: TrainConfig, seeds: int, markets: Markets) -> tuple[dict[Pl
     ]
     rows = [None] if crossing is None else training_rows_of(config, data, crossing.folds.folds)
     return {
-        Place(fold, one.seed): Part(training_of(one, data, own), config=one) for fold, own in enumerate(rows) for one in configs
+        FoldSeed(fold, one.seed): Part(training_of(one, data, own), config=one)
+        for fold, own in enumerate(rows)
+        for one in configs
     }, crossing

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from cappuccino.lanes.pool import Placed
 from cappuccino.sweep.ends import counts
-from cappuccino.sweep.parts import Place
+from cappuccino.sweep.parts import FoldSeed
 from cappuccino.sweep.study import SharedStudy
 from cappuccino.sweep.trial import RunningTrial
 
@@ -48,7 +48,7 @@ class SearchProgress:
         said = _objective(value) if value is not None else attributes.get("reason", "")
         self._console.print(f"trial {number:<4} {state.name.lower():<9} {said}", soft_wrap=True, highlight=False)
 
-    def show(self, running: Iterable[RunningTrial], placed: Mapping[tuple[int, Place], Placed]) -> None:
+    def show(self, running: Iterable[RunningTrial], placed: Mapping[tuple[int, FoldSeed], Placed]) -> None:
         """The trials in progress between two chunks. placed: of a trial's parts, once they have had a lane."""
         if self._console.is_terminal:
             running = list(running)
@@ -91,7 +91,7 @@ class Pace:
         return f"{rate}, {left}"
 
 
-def lane_table(running: Sequence[RunningTrial], placed: Mapping[tuple[int, Place], Placed], width: int) -> Table:
+def lane_table(running: Sequence[RunningTrial], placed: Mapping[tuple[int, FoldSeed], Placed], width: int) -> Table:
     """A row for each trial: its lanes, state, progress, last objective, and as many parameters as there is room for."""
     names = list(dict.fromkeys(name for one in running for name in one.trial.params))
     cells = {name: [_short(one.trial.params[name]) if name in one.trial.params else "" for one in running] for name in names}
@@ -107,9 +107,7 @@ def lane_table(running: Sequence[RunningTrial], placed: Mapping[tuple[int, Place
         table.add_column(title, no_wrap=True, justify="left" if title in ("state", "progress") else "right")
     for row, one in enumerate(running):
         number = one.trial.number
-        lanes = [
-            str(placed[number, place].lane) for place, part in one.parts.items() if not part.done and (number, place) in placed
-        ]
+        lanes = [str(placed[number, key].lane) for key, part in one.parts.items() if not part.done and (number, key) in placed]
         table.add_row(
             ",".join(lanes) or "-",
             str(one.trial.number),

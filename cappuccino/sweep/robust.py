@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 from jaxtyping import Int
@@ -21,7 +22,7 @@ def robust_growth(
     """The `config.quantile` of mean log growth per bar over all costs and delays of `config`, each as probable as the other.
 
     rows: at which the strategy decides, from cash wherever they do not follow on each other; the first `number` count, the others are
-    copies of the last.
+    copies of the last. Minus infinity where the quantile is that of an account that lost all, or lies beside it.
     """
     factor, delay = np.array(list(itertools.product(config.cost_factors, config.delays)), float).T
     costs = params.costs
@@ -30,4 +31,6 @@ def robust_growth(
     )
     equity = equity_by_costs(strategy, market, rows, params, settings, mesh_of())
     growth = mean_log_growth(equity[:number], rows[:number], float(params.capital))
-    return float(np.quantile(growth, config.quantile))
+    with np.errstate(invalid="ignore"):
+        found = float(np.quantile(growth, config.quantile))
+    return -math.inf if math.isnan(found) else found

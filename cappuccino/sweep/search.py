@@ -21,7 +21,7 @@ from cappuccino.errors import InputError
 from cappuccino.evaluation.backtest import Path
 from cappuccino.lanes.engine import Engine, Markets
 from cappuccino.lanes.pool import ChunkOfLane
-from cappuccino.sweep.parts import Place, parts_of
+from cappuccino.sweep.parts import FoldSeed, parts_of
 from cappuccino.sweep.progress import SearchProgress
 from cappuccino.sweep.returns import KEPT, write_returns
 from cappuccino.sweep.study import SharedStudy
@@ -51,7 +51,7 @@ class Search:
     ) -> None:
         self._settings, self._shared, self._suggest, self._compose = settings, shared, suggest, compose
         self._markets, self._folder = markets, folder
-        self._engine: Engine[tuple[int, Place]] = Engine(None if settings.lanes == "auto" else settings.lanes)
+        self._engine: Engine[tuple[int, FoldSeed]] = Engine(None if settings.lanes == "auto" else settings.lanes)
         self._first = max(1, self._engine.lanes // settings.seeds)
         self._running: dict[int, RunningTrial] = {}
         self._progress = SearchProgress(console, shared)
@@ -63,8 +63,8 @@ class Search:
             while self._claim():
                 progress.show(self._running.values(), self._engine.placed)
                 chunk = self._engine.chunk()
-                for (number, place), done in chunk.items():
-                    self._take(number, place, done)
+                for (number, key), done in chunk.items():
+                    self._take(number, key, done)
                 for running in list(self._running.values()):
                     try:
                         self._judge(running)
@@ -101,20 +101,20 @@ class Search:
         self._running[trial.number] = RunningTrial(
             config, parts, crossing, settings.objective, settings.direction, settings.robust, trial=trial, first=self._first
         )
-        for place, part in parts.items():
-            self._engine.add((trial.number, place), part.training)
+        for key, part in parts.items():
+            self._engine.add((trial.number, key), part.training)
 
-    def _take(self, number: int, place: Place, chunk: ChunkOfLane) -> None:
+    def _take(self, number: int, key: FoldSeed, chunk: ChunkOfLane) -> None:
         running = self._running[number]
-        part = running.parts[place]
+        part = running.parts[key]
         part.take(chunk)
         if part.done and not part.failed:
-            running.keep(place, self._engine.best((number, place)))
-            self._engine.end((number, place))
+            running.keep(key, self._engine.best((number, key)))
+            self._engine.end((number, key))
 
     def _judge(self, running: RunningTrial) -> None:
         if running.diverged:
-            where = "; ".join(running.said(place) for place in running.diverged)
+            where = "; ".join(running.said(key) for key in running.diverged)
             self._end(running, None, TrialState.FAIL, {"reason": f"the training diverged ({where}): a number was not finite"})
             return
         new = running.to_report()
@@ -131,8 +131,7 @@ class Search:
             for part in running.parts.values():
                 keep_training(part)
         placed = [
-            {**place._asdict(), **dataclasses.asdict(self._engine.placed[running.trial.number, place])}
-            for place in running.parts
+            {**key._asdict(), **dataclasses.asdict(self._engine.placed[running.trial.number, key])} for key in running.parts
         ]
         configuration = configuration_of(running.config)
         return {**self._figures(running), "placed": placed, "configuration": configuration, "jax": jax.__version__}
@@ -156,18 +155,21 @@ class Search:
         if crossing is not None and running.done:
             return running.out_of_sample(), True
         paths = []
-        for place, part in running.parts.items():
-            if part.validations:
-                weights, _ = part.kept or self._engine.best((running.trial.number, place))
-                training = part.training
+        for key, part in running.parts.items():
+            if key in running.paths:
+                paths.append(running.paths[key])
+            elif part.validations:
+                weights, _ = part.kept or self._engine.best((running.trial.number, key))
                 paths.append(
-                    validation_path(training, weights) if crossing is None else crossing.test(place.fold, training, weights)[0]
+                    validation_path(part.training, weights)
+                    if crossing is None
+                    else crossing.test(key.fold, part.training, weights)[0]
                 )
         return paths, crossing is None
 
     def _end(self, running: RunningTrial, value: float | None, state: TrialState, attributes: Mapping[str, Any]) -> None:
-        for place in running.parts:
-            self._engine.end((running.trial.number, place))
+        for key in running.parts:
+            self._engine.end((running.trial.number, key))
         del self._running[running.trial.number]
         self._tell(running.trial, value, state, {"env_steps": running.env_steps, **attributes})
 
@@ -183,8 +185,8 @@ class Search:
             self._drop(gone.number)
 
     def _drop(self, number: int) -> None:
-        for place in self._running.pop(number).parts:
-            self._engine.end((number, place))
+        for key in self._running.pop(number).parts:
+            self._engine.end((number, key))
 
     def _check_failures(self) -> None:
         allowed = self._settings.max_failure_rate * self._shared.n_trials

@@ -14,7 +14,7 @@ from cappuccino.config.roots import TrainConfig
 from cappuccino.config.sweep import RobustConfig
 from cappuccino.evaluation.backtest import Path, policy_strategy
 from cappuccino.sweep.objective import BY_CHUNK, objective_of
-from cappuccino.sweep.parts import Crossing, Part, Place
+from cappuccino.sweep.parts import Crossing, FoldSeed, Part
 from cappuccino.sweep.robust import robust_growth
 
 
@@ -28,17 +28,17 @@ class TrainedTrial:
     """
 
     config: TrainConfig
-    parts: dict[Place, Part]
+    parts: dict[FoldSeed, Part]
     crossing: Crossing | None
     objective: str
     direction: str
     robust: RobustConfig
-    shown: dict[Place, Mapping[str, float]] = dataclasses.field(default_factory=dict, init=False)
-    paths: dict[Place, Path] = dataclasses.field(default_factory=dict, init=False)
+    shown: dict[FoldSeed, Mapping[str, float]] = dataclasses.field(default_factory=dict, init=False)
+    paths: dict[FoldSeed, Path] = dataclasses.field(default_factory=dict, init=False)
 
     @property
-    def diverged(self) -> list[Place]:
-        return [place for place, part in self.parts.items() if part.failed]
+    def diverged(self) -> list[FoldSeed]:
+        return [key for key, part in self.parts.items() if part.failed]
 
     @property
     def done(self) -> bool:
@@ -52,53 +52,49 @@ class TrainedTrial:
     def share_done(self) -> float:
         return statistics.fmean(len(part.validations) / part.chunks for part in self.parts.values())
 
-    def keep(self, place: Place, kept: tuple[nnx.State, int]) -> None:
+    def keep(self, key: FoldSeed, kept: tuple[nnx.State, int]) -> None:
         """Take the parameters of a part that is done, and let it show what it is worth."""
-        part, market = self.parts[place], self.parts[place].training.data.market
+        part, market = self.parts[key], self.parts[key].training.data.market
         assert part.best is not None
         part.kept = kept
         shown, bars = part.best, (np.asarray(part.training.valid.rows), int(part.training.valid.number))
         if self.crossing is not None:
-            self.paths[place], shown = self.crossing.test(place.fold, part.training, kept[0])
-            bars = self.crossing.tested.rows[place.fold], self.crossing.tested.number[place.fold]
+            self.paths[key], shown = self.crossing.test(key.fold, part.training, kept[0])
+            bars = self.crossing.tested.rows[key.fold], self.crossing.tested.number[key.fold]
         if self.objective == "robust":
             policy = part.training.policy(kept[0])
             strategy = policy_strategy(policy, policy.shape.lookback)
             shown = {**shown, "robust_growth": robust_growth(strategy, market, *bars, part.training.judged, self.robust)}
-        self.shown[place] = shown
+        self.shown[key] = shown
 
     def out_of_sample(self) -> list[Path]:
         """All bars that folds test, by seed and path, once all parts are done."""
         assert self.crossing is not None
-        seeds = dict.fromkeys(place.seed for place in self.parts)
-        by_fold = [[self.paths[place] for place in self.parts if place.seed == seed] for seed in seeds]
+        seeds = dict.fromkeys(key.seed for key in self.parts)
+        by_fold = [[self.paths[key] for key in self.parts if key.seed == seed] for seed in seeds]
         return [path for paths in by_fold for path in self.crossing.tested.paths(paths)]
 
     def value(self) -> float:
         """The mean of the objective over parts, once all are done."""
-        return self.mean_of(self.objective, [self.shown[place] for place in self.parts])
+        return self.mean_of(self.objective, [self.shown[key] for key in self.parts])
 
     def by_fold(self) -> list[float]:
         """The mean of the objective over the folds up to each, as far as they are done."""
         assert self.crossing is not None
         values: list[float] = []
         for fold in range(len(self.crossing.folds.folds)):
-            upto = [place for place in self.parts if place.fold <= fold]
-            if any(place not in self.shown for place in upto):
+            upto = [key for key in self.parts if key.fold <= fold]
+            if any(key not in self.shown for key in upto):
                 break
-            values.append(self.mean_of(self.objective, [self.shown[place] for place in upto]))
+            values.append(self.mean_of(self.objective, [self.shown[key] for key in upto]))
         return values
 
     def mean_of(self, objective: str, shown: Iterable[Mapping[str, float]]) -> float:
         return statistics.fmean(objective_of(objective, one, self.direction) for one in shown)
 
-    def said(self, place: Place) -> str:
+    def said(self, key: FoldSeed) -> str:
         """A part's name in a message."""
-        return (
-            f"seed {place.seed}"
-            if self.crossing is None
-            else f"{self.crossing.folds.folds[place.fold].name}, seed {place.seed}"
-        )
+        return f"seed {key.seed}" if self.crossing is None else f"{self.crossing.folds.folds[key.fold].name}, seed {key.seed}"
 
 
 @dataclasses.dataclass
@@ -114,7 +110,8 @@ class RunningTrial(TrainedTrial):
     last_value: float | None = None
 
     def to_report(self) -> list[tuple[int, float]]:
-        """(step, objective) that Optuna has not been told. What is told at a step is of the same bars in every trial.
+        """(step, objective) that Optuna has not been told. What is told at a step is of the same bars in every trial, on folds in every
+        trial of a process with as many lanes.
 
         Chunk by chunk the mean over the parts of the first folds (of all, on a hold-out), by the bars that checkpoints are chosen on,
         where a part that stopped early stands where it stopped. Behind the last chunk, on folds, for each that is done the mean over
@@ -130,7 +127,7 @@ class RunningTrial(TrainedTrial):
         return new
 
     def _by_chunk(self) -> list[tuple[int, float]]:
-        parts = [part for place, part in self.parts.items() if place.fold < self.first]
+        parts = [part for key, part in self.parts.items() if key.fold < self.first]
         going = [part for part in parts if not part.done]
         common = min(len(part.validations) for part in going) if going else max(len(part.validations) for part in parts)
         objective = BY_CHUNK.get(self.objective, self.objective)

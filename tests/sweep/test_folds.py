@@ -13,7 +13,7 @@ from sweep import sweep_cases as cases
 from cappuccino.config import compose
 from cappuccino.config.composition import load_train_config, save_config
 from cappuccino.lanes.engine import Markets
-from cappuccino.sweep.parts import Place, parts_of
+from cappuccino.sweep.parts import FoldSeed, parts_of
 from cappuccino.sweep.returns import judge_returns, kept_of
 
 BARS = 1400
@@ -90,7 +90,7 @@ def test_no_part_reads_what_its_fold_tests_and_each_bar_is_tested_once():
     config = compose("train", [*cases.SMALL, *FOLDS, "name=folds"])
     parts, crossing = parts_of(config, 2, Markets())
     assert crossing is not None
-    assert list(parts) == [Place(fold, seed) for fold in range(3) for seed in range(2)]
+    assert list(parts) == [FoldSeed(fold, seed) for fold in range(3) for seed in range(2)]
     reach = config.env.episode_bars
     for place, part in parts.items():
         tested = {row for span in crossing.folds.folds[place.fold].test for row in range(span.start, span.stop)}

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from cappuccino.lanes.pool import Placed
-from cappuccino.sweep.parts import Place
+from cappuccino.sweep.parts import FoldSeed
 from cappuccino.sweep.progress import Pace, lane_table
 from cappuccino.sweep.trial import RunningTrial
 
@@ -27,11 +27,11 @@ PARAMETERS = {
 def running(number: int, params: dict[str, Any], value: float | None = -0.0123456) -> RunningTrial:
     one = Mock(spec=RunningTrial)
     one.trial = Mock(number=number, params=params)
-    one.parts, one.share_done, one.last_value = {Place(0, seed): Mock(done=False) for seed in (0, 1)}, 0.25, value
+    one.parts, one.share_done, one.last_value = {FoldSeed(0, seed): Mock(done=False) for seed in (0, 1)}, 0.25, value
     return one
 
 
-def drawn(width: int, trials: list[RunningTrial], placed: dict[tuple[int, Place], Placed]) -> list[str]:
+def drawn(width: int, trials: list[RunningTrial], placed: dict[tuple[int, FoldSeed], Placed]) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
     console.print(lane_table(trials, placed, width))
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
@@ -41,7 +41,7 @@ def drawn(width: int, trials: list[RunningTrial], placed: dict[tuple[int, Place]
 def test_every_trial_has_one_row_and_what_is_shown_is_whole(width):
     trials = [running(7, PARAMETERS), running(1234, PARAMETERS, None), running(8, PARAMETERS, float("-inf"))]
     seats = {(7, 0): 3, (7, 1): 5, (1234, 0): 0}
-    placed = {(trial, Place(0, seed)): Placed(8, 2, 1, lane) for (trial, seed), lane in seats.items()}
+    placed = {(trial, FoldSeed(0, seed)): Placed(8, 2, 1, lane) for (trial, seed), lane in seats.items()}
     head, *rows = drawn(width, trials, placed)
     assert len(rows) == 3
     assert all(len(row) <= width for row in rows)
