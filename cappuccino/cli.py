@@ -1,7 +1,7 @@
 """The command line: `cappuccino <command> [Hydra flags] [key=value ...]`.
 
-Exit codes: 0; 1 for a defect of ours, with its traceback; 2 for what the user can mend, 3 where a trader refuses to go on, each
-with one line on stderr; 130 when interrupted. Only the standard library is imported until a command runs, so that help is fast.
+Exit codes: 0; 1 for a defect of ours, with its traceback; 2 for what the user can mend, with one line on stderr; 3 where a trader
+refuses to go on, with what a person has to read; 4 where its kill switch is thrown; 130 when interrupted. Only the standard library is imported until a command runs, so that help is fast.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from cappuccino.errors import InputError, Refusal
+from cappuccino.errors import Halted, InputError, Refusal
 from cappuccino.help import ACTIONS, COMMANDS, FORMS, PLAIN, command_help, overview
 
-INPUT_ERROR, REFUSED, INTERRUPTED = 2, 3, 130
+INPUT_ERROR, REFUSED, HALTED, INTERRUPTED = 2, 3, 4, 130
 
 
 class _Stop(BaseException):
@@ -37,7 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _complain(name, error, INPUT_ERROR)
     except Refusal as error:
-        return _complain(name, error, REFUSED)
+        print(f"{name}: {error}", file=sys.stderr)
+        return REFUSED
+    except Halted as error:
+        return _complain(name, error, HALTED)
     except KeyboardInterrupt:
         return _complain(name, "interrupted", INTERRUPTED)
 
@@ -136,7 +139,7 @@ def _job(command: str) -> Callable[[Any], None]:
             config = _config_of_job(composed, folder)
             importlib.import_module(f"cappuccino.commands.{command}").run(config)
         except Exception as error:  # noqa: BLE001 - passed on whole, see _Stop
-            if isinstance(error, InputError | Refusal):
+            if isinstance(error, InputError | Refusal | Halted):
                 _remove_if_empty(folder)
             raise _Stop(error) from None
 

@@ -1,4 +1,4 @@
-"""The one error that a user's input can cause: shown as a single line, exit code 2."""
+"""The errors that a user or a trader's account can cause: shown without a traceback, each with its exit code."""
 
 
 class InputError(ValueError):
@@ -11,3 +11,7 @@ class InputError(ValueError):
 
 class Refusal(Exception):
     """The trader declines to go on until a person has looked; the message says why and what to do. Exit code 3."""
+
+
+class Halted(Exception):
+    """The kill switch is thrown: nothing is ordered until a person releases it; the message says why. Exit code 4."""

@@ -19,7 +19,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from cappuccino.trading.journal import read_decisions, read_marks, read_orders
+from cappuccino.trading.journal_reading import read_decisions, read_marks, read_orders
 
 ROOT = pathlib.Path(__file__).parents[1]
 WEEK = 7 * 24

@@ -6,6 +6,7 @@ and cancels are repeated by us with back-off and jitter; an order is sent once, 
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -184,12 +185,19 @@ class AlpacaBroker:
 
     def open_orders(self) -> list[Order]:
         """See `Broker.open_orders`. Raises BrokerUnavailable if there are more than one answer holds."""
-        asked = GetOrdersRequest(status=QueryOrderStatus.OPEN, limit=ORDERS_PER_PAGE)
+        return self._orders(GetOrdersRequest(status=QueryOrderStatus.OPEN, limit=ORDERS_PER_PAGE))
+
+    def orders_since(self, at: float) -> list[Order]:
+        """See `Broker.orders_since`. Raises BrokerUnavailable if there are more than one answer holds."""
+        after = datetime.datetime.fromtimestamp(at, datetime.UTC)
+        return self._orders(GetOrdersRequest(status=QueryOrderStatus.ALL, after=after, limit=ORDERS_PER_PAGE))
+
+    def _orders(self, asked: GetOrdersRequest) -> list[Order]:
         found = self._read(
             lambda: self._trading.get_orders(asked), lambda raw: [wire.order(item) for item in wire.records(raw)]
         )
         if len(found) >= ORDERS_PER_PAGE:
-            raise BrokerUnavailable(f"{ORDERS_PER_PAGE} open orders or more: the answer may not hold all of them")
+            raise BrokerUnavailable(f"{ORDERS_PER_PAGE} orders or more: the answer may not hold all of them")
         return sorted(found, key=lambda order: order.submitted_at)
 
     def cancel(self, order_id: str) -> bool:

@@ -180,6 +180,10 @@ class Broker(Protocol):
         """Orders that are not terminal, oldest first."""
         ...
 
+    def orders_since(self, at: float) -> list[Order]:
+        """All orders submitted after a time (Unix seconds), whatever became of them, oldest first."""
+        ...
+
     def cancel(self, order_id: str) -> bool:
         """Ask to cancel; False if the order is already terminal. Not yet canceled on return: look it up.
 

@@ -7,7 +7,7 @@ import pathlib
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from rich.console import Console
 
@@ -21,6 +21,7 @@ from cappuccino.config.roots import TradeCommandConfig
 from cappuccino.config.trading import LocalBrokerConfig
 from cappuccino.errors import InputError, Refusal
 from cappuccino.trading.clock import Clock, ExchangeClock, RealClock
+from cappuccino.trading.reconcile import Foreign
 from cappuccino.trading.trader import Trader, TraderSettings
 
 LOCAL_KEYS = ("local", "local")
@@ -48,6 +49,8 @@ def run(config: TradeCommandConfig) -> None:
         dry_run=trade.dry_run,
         bars=trade.bars,
         allow_outside=tuple(trade.allow_outside),
+        fee=Decimal(str(trade.fee_bps)) / 10_000,
+        foreign=cast(Foreign, trade.foreign),
     )
     with _venue(config, manifest, console) as venue:
         console.print(

@@ -63,7 +63,10 @@ class TraderConfig:
     dry_run: bool
     bars: int | None
     allow_outside: list[str]
+    fee_bps: float
+    foreign: str
 
     def __post_init__(self) -> None:
         check_name("trade.name", self.name)
-        check_ranges("trade", self, capital="(0, inf)", bars="[1, inf)")
+        check_ranges("trade", self, capital="(0, inf)", bars="[1, inf)", fee_bps="[0, 1000]")
+        check_choice("trade.foreign", self.foreign, ("refuse", "adopt", "ignore"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -12,11 +12,16 @@ from cappuccino.broker.protocol import Asset, BrokerUnavailable, Side
 from cappuccino.plan import Plan
 from cappuccino.trading.clock import Clock
 from cappuccino.trading.identity import client_order_id
-from cappuccino.trading.journal import Decision, Intent, Journal
+from cappuccino.trading.journal import Journal
 from cappuccino.trading.orders import OrderDesk
+from cappuccino.trading.patience import NoDecision
+from cappuccino.trading.records import Decision, Intent
 from cappuccino.trading.sizing import OwnAccount, exact_quantity, fitted_buys
 from cappuccino.trading.timing import Timing
-from cappuccino.trading.venue_reader import NoDecision, VenueReader
+from cappuccino.trading.venue_reader import VenueReader
+
+LATE_S = 86_400.0
+"""For so long after it was sent an order that was given up is asked for: it may turn up yet, and is then adopted."""
 
 
 class Execution:
@@ -34,10 +39,11 @@ class Execution:
         bar_seconds: int,
         account: str,
         artifact: str,
+        may_send: Callable[[], bool],
     ) -> None:
         self._desk, self._reader, self._clock, self._journal, self._timing = desk, reader, clock, journal, timing
         self._assets, self._bar_seconds = assets, bar_seconds
-        self._account, self._artifact = account, artifact
+        self._account, self._artifact, self._may_send = account, artifact, may_send
 
     def sells(self, bar: int, orders: Plan, account: OwnAccount, listed: dict[str, Asset]) -> list[Intent]:
         """Intents of a plan's sells: never more than what no open order reserves."""
@@ -48,38 +54,43 @@ class Execution:
         decision = self._journal.decision(bar)
         assert decision is not None
         close = bar + self._bar_seconds
-        limits = {"deadline": close + self._timing.deadline, "give_up": close + self._timing.give_up}
+        deadline, give_up = close + self._timing.deadline, close + self._timing.give_up
         notes: dict[str, Any] = {}
         if decision.phase == "sells":
-            for intent in self._journal.intents(bar, "sell"):
-                self._desk.settle(intent, **limits)
+            self._desk.settle(self._journal.intents(bar, "sell"), deadline=deadline, give_up=give_up)
             try:
-                self._journal.add_buys(bar, self._fit_buys(decision, limits["deadline"]))
+                self._journal.add_buys(bar, self._fit_buys(decision, deadline))
             except NoDecision as reason:
                 notes["buys"] = str(reason)
-        for intent in self._journal.intents(bar, "buy"):
-            self._desk.settle(intent, **limits)
+        self._desk.settle(self._journal.intents(bar, "buy"), deadline=deadline, give_up=give_up)
         self._journal.finish(bar, notes)
 
-    def resolve_open(self, bar: int, until: float) -> None:
-        """Know how every order of earlier bars ended. Raises NoDecision if the venue does not say until then."""
-        for intent in self._journal.open_intents(since_bar=bar - 2 * self._bar_seconds):
+    def resolve_open(self, until: float) -> None:
+        """Know how every order so far ended, those given up included, which may turn up for LATE_S after they were sent.
+
+        Raises NoDecision if the venue does not say until then.
+        """
+        for intent in self._journal.open_intents(sent_since=self._clock.now() - LATE_S):
             if intent.is_final:
                 try:
                     intent = self._desk.look_again(intent)
                 except BrokerUnavailable as error:
                     raise NoDecision(f"order {intent.client_order_id} may have turned up: {error}") from None
             if not intent.is_final:
-                intent = self._desk.settle(intent, deadline=0.0, give_up=until)
+                (intent,) = self._desk.settle([intent], deadline=0.0, give_up=until)
             if not intent.is_final:
                 raise NoDecision(f"order {intent.client_order_id} is still {intent.state}")
 
     def _fit_buys(self, decision: Decision, deadline: float) -> list[Intent]:
         if not any(decision.buys):
             return []
+        if not self._may_send():
+            raise NoDecision("not sent: halted when the sells had ended")
         if self._clock.now() >= deadline:
             raise NoDecision("not sent: the decision's time was up when the sells had ended")
-        account, _, _ = self._reader.own_account(np.array(decision.closes), deadline)
+        anchor = self._journal.anchor()
+        assert anchor is not None
+        account = self._reader.own_account(np.array(decision.closes), anchor.reserve, deadline)
         listed, rules = self._reader.rules(deadline)
         fitted = fitted_buys(np.array(decision.buys), account, np.array(decision.tradable), rules)
         return self._intents(decision.bar, "buy", fitted.tolist(), listed, [None] * len(self._assets))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import pathlib
 from collections.abc import Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TextIO, runtime_checkable
 
 import structlog
 
@@ -16,6 +17,8 @@ JOURNAL_NAME = "journal.sqlite"
 DRY_JOURNAL_NAME = "dry.sqlite"
 LOG_NAME = "trader.log"
 LOCK_NAME = "lock"
+ACCOUNTS = ".accounts"
+"""Beside the traders' folders: one lock for each account."""
 
 
 @runtime_checkable
@@ -36,12 +39,51 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
     Raises Refusal if another process has it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK_NAME).open("a") as file:
+    with _held(folder / LOCK_NAME, f"a trader runs in {folder} already: stop it first, or give this one another trade.name"):
+        yield
+
+
+@contextlib.contextmanager
+def account_locked(folder: pathlib.Path, account: str) -> Iterator[None]:
+    """The account for the trader of this folder alone, among all traders whose folders lie beside it.
+
+    Raises Refusal if another one has it.
+    """
+    locks = folder.parent / ACCOUNTS
+    locks.mkdir(exist_ok=True)
+    with _held(locks / f"{account}.lock", f"another trader beside {folder} trades account {account}: one account, one trader"):
+        yield
+
+
+@contextlib.contextmanager
+def _held(path: pathlib.Path, refusal: str) -> Iterator[None]:
+    with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Refusal(f"a trader runs in {folder} already: stop it first, or give this one another trade.name") from None
+            raise Refusal(f"{refusal} (process {_pid(file)})") from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
         yield
+
+
+def running(folder: pathlib.Path) -> int | None:
+    """The process that trades in the folder; None if none does."""
+    path = folder / LOCK_NAME
+    if not path.exists():
+        return None
+    with path.open("r") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int(_pid(file) or 0)
+    return None
+
+
+def _pid(file: TextIO) -> str:
+    file.seek(0)
+    return file.read().strip()
 
 
 @contextlib.contextmanager

@@ -9,10 +9,15 @@ from cappuccino.broker.protocol import Side
 PREFIX = "capp-"
 
 
-def client_order_id(account: str, artifact: str, bar: int, asset: str, side: Side) -> str:
-    """At most 48 characters: prefix, bar, side, asset and a hash over account, artifact, bar, asset and side.
+def client_order_id(account: str, artifact: str, bar: int, asset: str, side: Side, sequence: int = 0) -> str:
+    """At most 48 characters: prefix, bar, side, asset and a hash over account, artifact, bar, asset and sequence number.
 
-    A plan holds at most one order for an asset and side, so these five name an intent.
+    A plan holds at most one order for an asset, number 0; what is ordered beyond it before the next bar counts on from 1.
     """
-    digest = hashlib.sha256("\n".join((account, artifact, str(bar), asset, side)).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join((account, artifact, str(bar), asset, str(sequence))).encode()).hexdigest()
     return f"{PREFIX}{bar}-{side[0]}-{asset[:8]}-{digest[:20]}"
+
+
+def is_of_a_trader(client_order_id: str) -> bool:
+    """Whether an order's id is one that a trader of this project, this or another, has given."""
+    return client_order_id.startswith(PREFIX)

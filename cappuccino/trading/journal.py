@@ -1,4 +1,4 @@
-"""The trader's memory: decisions, order intents and marks in SQLite, on disk before anything is sent.
+"""The trader's memory in SQLite: decisions, order intents, marks, bars and halts, on disk before anything is sent.
 
 A transaction that has returned survives the loss of the process and of the machine (write-ahead log, synchronous=FULL).
 """
@@ -10,22 +10,18 @@ import dataclasses
 import json
 import pathlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 from cappuccino.broker.protocol import Side
 from cappuccino.errors import InputError
+from cappuccino.trading.records import FINAL, NEXT, Adjustment, Anchor, Decision, FillSince, Halt, Intent, Mark
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-State = Literal[
-    "planned", "sent", "unknown", "accepted", "partially_filled", "filled", "canceled", "rejected", "expired", "abandoned"
-]
-FINAL: frozenset[State] = frozenset({"filled", "canceled", "rejected", "expired", "abandoned"})
-"""States in which an intent is done. `abandoned`: never sent, or the venue does not know it and it is too late to send."""
-
-Phase = Literal["sells", "buys", "done", "none"]
+BUSY_S = 30.0
+"""Seconds that a command and the trader wait for each other's transaction."""
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -35,74 +31,25 @@ CREATE TABLE decisions (
     notes TEXT NOT NULL
 ) STRICT;
 CREATE TABLE orders (
-    client_order_id TEXT PRIMARY KEY, bar INTEGER NOT NULL REFERENCES decisions (bar), asset TEXT NOT NULL,
-    side TEXT NOT NULL, quantity TEXT NOT NULL, state TEXT NOT NULL, venue_id TEXT, filled_quantity TEXT NOT NULL,
-    filled_price TEXT, created_at REAL NOT NULL, sent_at REAL, updated_at REAL NOT NULL, error TEXT
+    client_order_id TEXT PRIMARY KEY, bar INTEGER NOT NULL, asset TEXT NOT NULL, side TEXT NOT NULL, quantity TEXT NOT NULL,
+    sequence INTEGER NOT NULL, state TEXT NOT NULL, venue_id TEXT, filled_quantity TEXT NOT NULL, filled_price TEXT,
+    created_at REAL NOT NULL, sent_at REAL, updated_at REAL NOT NULL, error TEXT,
+    counted_quantity TEXT NOT NULL DEFAULT '0', counted_value TEXT NOT NULL DEFAULT '0',
+    UNIQUE (bar, asset, sequence)
 ) STRICT;
+CREATE INDEX orders_by_state ON orders (state);
 CREATE TABLE marks (
     bar INTEGER PRIMARY KEY, at REAL NOT NULL, equity REAL NOT NULL, cash TEXT NOT NULL, positions TEXT NOT NULL
 ) STRICT;
+CREATE TABLE anchor (
+    id INTEGER PRIMARY KEY CHECK (id = 1), at REAL NOT NULL, own TEXT NOT NULL, reserve TEXT NOT NULL, pending TEXT NOT NULL
+) STRICT;
+CREATE TABLE adjustments (at REAL NOT NULL, asset TEXT NOT NULL, change TEXT NOT NULL, how TEXT NOT NULL) STRICT;
+CREATE TABLE halts (
+    at REAL NOT NULL, is_halted INTEGER NOT NULL, reason TEXT NOT NULL, source TEXT NOT NULL, flatten INTEGER NOT NULL
+) STRICT;
 CREATE TABLE drift (at REAL NOT NULL, rows INTEGER NOT NULL, outside TEXT NOT NULL, refused INTEGER NOT NULL) STRICT;
 """
-
-
-@dataclasses.dataclass(frozen=True)
-class Intent:
-    """An order that is wanted, and what has become of it. Quantities are gross, in base units."""
-
-    client_order_id: str
-    bar: int
-    asset: str
-    side: Side
-    quantity: Decimal
-    created_at: float
-    updated_at: float
-    state: State = "planned"
-    venue_id: str | None = None
-    filled_quantity: Decimal = Decimal(0)
-    filled_price: Decimal | None = None
-    sent_at: float | None = None
-    error: str | None = None
-
-    @property
-    def is_final(self) -> bool:
-        """Whether it is known how the order ended."""
-        return self.state in FINAL
-
-
-@dataclasses.dataclass(frozen=True)
-class Decision:
-    """What was decided at the close of `bar` (its opening, Unix seconds), and from what.
-
-    phase: what is to be done next, `sells` or `buys`; `done`; or `none`, with the `reason` why nothing was decided.
-    weights, targets, closes, tradable, buys: one per asset in the artifact's order, empty where there was no decision; `buys`
-    are those wanted before they are fitted to the cash, in base units. equity, cash: the trader's own, in quote currency.
-    notes: what a person should know, by kind.
-    """
-
-    bar: int
-    decided_at: float
-    phase: Phase
-    reason: str | None = None
-    equity: float | None = None
-    cash: float | None = None
-    weights: tuple[float, ...] = ()
-    targets: tuple[float, ...] = ()
-    closes: tuple[float, ...] = ()
-    tradable: tuple[bool, ...] = ()
-    buys: tuple[float, ...] = ()
-    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class Mark:
-    """Equity (closes of `bar`), cash and positions of the trader when `bar` had closed."""
-
-    bar: int
-    at: float
-    equity: float
-    cash: Decimal
-    positions: dict[str, Decimal]
 
 
 class Journal:
@@ -111,21 +58,25 @@ class Journal:
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
         try:
-            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("PRAGMA foreign_keys=ON")
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
         except sqlite3.DatabaseError as error:
             raise InputError(f"{path} is not a journal that can be opened: {error}") from None
-        if version == 0:
-            self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
-        elif version != SCHEMA_VERSION:
+        if version not in (0, SCHEMA_VERSION):
             raise InputError(f"{path} has schema {version}; this version reads {SCHEMA_VERSION}: use another trade.name")
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    def copy_to(self, path: pathlib.Path) -> None:
+        """Write all of it to another file."""
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            self._db.backup(other)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -152,21 +103,18 @@ class Journal:
             self._insert("decisions", {**dataclasses.asdict(decision), **_json_columns(decision)})
             self._insert_intents(sells)
             if mark is not None:
-                positions = json.dumps({asset: str(quantity) for asset, quantity in mark.positions.items()})
-                columns = {
-                    "bar": mark.bar,
-                    "at": mark.at,
-                    "equity": mark.equity,
-                    "cash": str(mark.cash),
-                    "positions": positions,
-                }
-                self._insert("marks", columns)
+                self._insert("marks", {**dataclasses.asdict(mark), "cash": str(mark.cash), "positions": _texts(mark.positions)})
 
     def add_buys(self, bar: int, buys: Sequence[Intent]) -> None:
         """The buys fitted to the cash; the decision is then in phase `buys`."""
         with self._transaction():
             self._insert_intents(buys)
             self._db.execute("UPDATE decisions SET phase = 'buys' WHERE bar = ?", (bar,))
+
+    def add_intents(self, intents: Sequence[Intent]) -> None:
+        """Orders beyond a decision's: of a flatten."""
+        with self._transaction():
+            self._insert_intents(intents)
 
     def finish(self, bar: int, notes: dict[str, Any]) -> None:
         """The decision is done; `notes` are added to its own."""
@@ -177,49 +125,102 @@ class Journal:
             self._db.execute("UPDATE decisions SET phase = 'done', notes = ? WHERE bar = ?", (merged, bar))
 
     def update(self, intent: Intent) -> None:
-        """What has become of an intent."""
+        """What has become of an intent. Raises ValueError for a change of state that `records.NEXT` does not have."""
         columns = _intent_columns(intent)
         names = ", ".join(f"{name} = :{name}" for name in columns)
         with self._transaction():
-            done = self._db.execute(f"UPDATE orders SET {names} WHERE client_order_id = :client_order_id", columns)
-            assert done.rowcount == 1
+            (before,) = self._db.execute(
+                "SELECT state FROM orders WHERE client_order_id = ?", (intent.client_order_id,)
+            ).fetchone()
+            if intent.state not in NEXT[before]:
+                raise ValueError(f"order {intent.client_order_id} cannot go from {before} to {intent.state}")
+            self._db.execute(f"UPDATE orders SET {names} WHERE client_order_id = :client_order_id", columns)
 
     def decision(self, bar: int) -> Decision | None:
         """The decision of a bar."""
         rows = self._decisions("WHERE bar = ?", (bar,))
         return rows[0] if rows else None
 
+    def last_bar(self) -> int | None:
+        """The latest bar that there is a decision of, one that decided nothing included."""
+        return self._db.execute("SELECT max(bar) FROM decisions").fetchone()[0]
+
     def unfinished(self) -> list[Decision]:
         """Decisions that are still to be carried out, oldest first."""
         return self._decisions("WHERE phase IN ('sells', 'buys') ORDER BY bar", ())
 
     def intents(self, bar: int, side: Side) -> list[Intent]:
-        """A decision's intents in the order in which they were written."""
-        return self._intents("WHERE bar = ? AND side = ? ORDER BY rowid", (bar, side))
+        """The intents of a bar's decision in the order in which they were written."""
+        return self._intents("WHERE bar = ? AND side = ? AND sequence = 0 ORDER BY rowid", (bar, side))
 
     def intent(self, client_order_id: str) -> Intent | None:
         """One intent."""
         rows = self._intents("WHERE client_order_id = ?", (client_order_id,))
         return rows[0] if rows else None
 
-    def open_intents(self, since_bar: int) -> list[Intent]:
-        """Intents not known to have ended, and those abandoned after they were sent, since a bar: they may turn up yet."""
-        marks = ", ".join("?" * len(FINAL))
-        where = f"WHERE state NOT IN ({marks}) OR (state = 'abandoned' AND sent_at IS NOT NULL AND bar >= ?) ORDER BY rowid"
-        return self._intents(where, (*sorted(FINAL), since_bar))
+    def next_sequence(self, bar: int, asset: str) -> int:
+        """The sequence number of the next order of an asset beyond a bar's plan: 1 and up."""
+        row = self._db.execute("SELECT max(sequence) FROM orders WHERE bar = ? AND asset = ?", (bar, asset)).fetchone()
+        return 1 + (row[0] or 0)
 
-    def fills_since(self, bar: int) -> list[Intent]:
-        """Intents of bars from `bar` on of which something was filled."""
-        rows = self._intents("WHERE bar >= ? ORDER BY rowid", (bar,))
-        return [intent for intent in rows if intent.filled_quantity > 0]
+    def open_intents(self, sent_since: float) -> list[Intent]:
+        """Intents not known to have ended, and those abandoned after they were sent, not before a time: they may turn up yet."""
+        marks = ", ".join("?" * len(FINAL))
+        where = f"WHERE state NOT IN ({marks}) OR (state = 'abandoned' AND sent_at >= ?) ORDER BY rowid"
+        return self._intents(where, (*sorted(FINAL), sent_since))
+
+    def fills_since_anchor(self) -> list[FillSince]:
+        """What was filled and is not yet counted in the anchor."""
+        rows = self._db.execute(
+            "SELECT client_order_id, asset, side, filled_quantity, filled_price, counted_quantity, counted_value FROM orders "
+            "WHERE filled_quantity != counted_quantity ORDER BY rowid"
+        )
+        found = []
+        for name, asset, side, filled, price, counted, counted_value in rows:
+            quantity, value = Decimal(filled), Decimal(filled) * Decimal(price)
+            found.append(FillSince(name, asset, side, quantity - Decimal(counted), value - Decimal(counted_value)))
+        return found
+
+    def anchor(self) -> Anchor | None:
+        """Where journal and venue last agreed; None before the first time."""
+        row = self._db.execute("SELECT at, own, reserve, pending FROM anchor").fetchone()
+        if row is None:
+            return None
+        pending = {int(day): _decimals(figures) for day, figures in json.loads(row[3]).items()}
+        return Anchor(row[0], _decimals(json.loads(row[1])), _decimals(json.loads(row[2])), pending)
+
+    def set_anchor(self, anchor: Anchor, adjustments: Sequence[Adjustment] = ()) -> None:
+        """Journal and venue agree: from here on all fills so far are counted. With what was taken over for that."""
+        pending = json.dumps({day: {asset: str(fee) for asset, fee in fees.items()} for day, fees in anchor.pending.items()})
+        with self._transaction():
+            for fill in self.fills_since_anchor():
+                intent = self.intent(fill.client_order_id)
+                assert intent is not None
+                counted = (f"{intent.filled_quantity:f}", str(intent.filled_value), intent.client_order_id)
+                self._db.execute("UPDATE orders SET counted_quantity = ?, counted_value = ? WHERE client_order_id = ?", counted)
+            self._db.execute(
+                "INSERT OR REPLACE INTO anchor VALUES (1, ?, ?, ?, ?)",
+                (anchor.at, _texts(anchor.own), _texts(anchor.reserve), pending),
+            )
+            for adjustment in adjustments:
+                self._insert("adjustments", {**dataclasses.asdict(adjustment), "change": str(adjustment.change)})
 
     def last_mark(self) -> Mark | None:
         """The latest mark."""
         row = self._db.execute("SELECT bar, at, equity, cash, positions FROM marks ORDER BY bar DESC LIMIT 1").fetchone()
-        if row is None:
-            return None
-        positions = {asset: Decimal(text) for asset, text in json.loads(row[4]).items()}
-        return Mark(row[0], row[1], row[2], Decimal(row[3]), positions)
+        return None if row is None else Mark(row[0], row[1], row[2], Decimal(row[3]), _decimals(json.loads(row[4])))
+
+    def halt(self) -> Halt | None:
+        """The kill switch as it was last set; None if it never was."""
+        row = self._db.execute(
+            "SELECT at, is_halted, reason, source, flatten FROM halts ORDER BY rowid DESC LIMIT 1"
+        ).fetchone()
+        return None if row is None else Halt(row[0], bool(row[1]), row[2], row[3], bool(row[4]))
+
+    def set_halt(self, halt: Halt) -> None:
+        """Throw the kill switch, or release it."""
+        with self._transaction():
+            self._insert("halts", {**dataclasses.asdict(halt), "is_halted": int(halt.is_halted), "flatten": int(halt.flatten)})
 
     def add_drift_check(self, at: float, rows: int, outside: dict[str, float], *, refused: bool) -> None:
         """A comparison of live features with the training span: shares outside by `asset/feature`."""
@@ -245,15 +246,24 @@ class Journal:
         return [_intent(dict(zip(names, row, strict=True))) for row in rows]
 
 
-_LISTS = ("weights", "targets", "closes", "tradable", "buys")
+LISTS = ("weights", "targets", "closes", "tradable", "buys")
+"""Columns of a decision that are lists."""
+
+
+def _texts(figures: Mapping[str, Decimal]) -> str:
+    return json.dumps({asset: str(figure) for asset, figure in figures.items()})
+
+
+def _decimals(texts: Mapping[str, str]) -> dict[str, Decimal]:
+    return {asset: Decimal(text) for asset, text in texts.items()}
 
 
 def _json_columns(decision: Decision) -> dict[str, str]:
-    return {name: json.dumps(getattr(decision, name)) for name in (*_LISTS, "notes")}
+    return {name: json.dumps(getattr(decision, name)) for name in (*LISTS, "notes")}
 
 
 def _decision(row: dict[str, Any]) -> Decision:
-    return Decision(**{**row, "notes": json.loads(row["notes"]), **{name: tuple(json.loads(row[name])) for name in _LISTS}})
+    return Decision(**{**row, "notes": json.loads(row["notes"]), **{name: tuple(json.loads(row[name])) for name in LISTS}})
 
 
 def _intent_columns(intent: Intent) -> dict[str, Any]:
@@ -266,33 +276,3 @@ def _intent(row: dict[str, Any]) -> Intent:
     price = None if row["filled_price"] is None else Decimal(row["filled_price"])
     exact = {"quantity": Decimal(row["quantity"]), "filled_quantity": Decimal(row["filled_quantity"]), "filled_price": price}
     return Intent(**{**row, **exact})
-
-
-def _read(path: pathlib.Path | str, table: str, order: str) -> list[dict[str, Any]]:
-    if not pathlib.Path(path).is_file():
-        raise InputError(f"{path} is not a journal: there is no such file")
-    db = sqlite3.connect(f"{pathlib.Path(path).resolve().as_uri()}?mode=ro", uri=True)
-    db.row_factory = sqlite3.Row
-    with contextlib.closing(db):
-        return [dict(row) for row in db.execute(f"SELECT * FROM {table} ORDER BY {order}")]
-
-
-def read_decisions(path: pathlib.Path | str) -> list[dict[str, Any]]:
-    """All decisions, oldest first, as plain dictionaries with the fields of `Decision`; lists and notes decoded."""
-    rows = _read(path, "decisions", "bar")
-    return [{**row, **{name: json.loads(row[name]) for name in (*_LISTS, "notes")}} for row in rows]
-
-
-def read_orders(path: pathlib.Path | str) -> list[dict[str, Any]]:
-    """All order intents in the order in which they were written, with the fields of `Intent`; quantities as text."""
-    return _read(path, "orders", "rowid")
-
-
-def read_marks(path: pathlib.Path | str) -> list[dict[str, Any]]:
-    """All marks, oldest first: bar, at, equity, cash (text), positions by asset (text)."""
-    return [{**row, "positions": json.loads(row["positions"])} for row in _read(path, "marks", "bar")]
-
-
-def read_drift(path: pathlib.Path | str) -> list[dict[str, Any]]:
-    """All drift checks, oldest first: at, rows, outside (share by `asset/feature`), refused."""
-    return [{**row, "outside": json.loads(row["outside"])} for row in _read(path, "drift", "at")]

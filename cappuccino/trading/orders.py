@@ -1,4 +1,4 @@
-"""One intent to its end: sent, asked after where the answer is unknown, followed, canceled when its time is up.
+"""Intents to their end: sent, asked after where the answer is unknown, followed, canceled when their time is up.
 
 The id of an intent never changes, and the venue takes an id once: sending again after "no such order" cannot make a second.
 """
@@ -6,6 +6,7 @@ The id of an intent never changes, and the venue takes an id once: sending again
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
 from cappuccino.broker.protocol import (
     Broker,
@@ -16,10 +17,12 @@ from cappuccino.broker.protocol import (
     OrderRequest,
     UnknownOutcome,
 )
-from cappuccino.errors import Refusal
+from cappuccino.errors import Halted
 from cappuccino.trading.clock import Clock
 from cappuccino.trading.folder import Log
-from cappuccino.trading.journal import Intent, Journal, State
+from cappuccino.trading.journal import Journal
+from cappuccino.trading.patience import refuse_bad_keys
+from cappuccino.trading.records import Intent, State
 from cappuccino.trading.timing import Timing
 
 _ENDED: dict[str, State] = {
@@ -30,67 +33,46 @@ _ENDED: dict[str, State] = {
     "rejected": "rejected",
 }
 
-_KEYS_HELP = "the venue does not take the keys: check APCA_API_KEY_ID, APCA_API_SECRET_KEY and whether they are for paper"
-
-
-def refuse_bad_keys(error: BrokerUnavailable | OrderRejected) -> None:
-    """Raises Refusal if the error says that the keys open no account, which waiting does not mend."""
-    forbidden = error.status == 403 and not (isinstance(error, OrderRejected) and error.code)
-    if error.status == 401 or forbidden:
-        raise Refusal(f"{_KEYS_HELP} ({error})") from None
+LIST_MARGIN_S = 60.0
+"""Orders are listed from so long before the first was sent: the venue's clock may be behind."""
 
 
 class OrderDesk:
-    """Brings intents to an end, writing every step into the journal before and after it is taken."""
+    """Brings intents to an end, writing every step into the journal before and after it is taken.
 
-    def __init__(self, broker: Broker, clock: Clock, journal: Journal, timing: Timing, log: Log) -> None:
+    may_send: asked before each sending; false once the kill switch is thrown, and then what is open is canceled.
+    """
+
+    def __init__(
+        self, broker: Broker, clock: Clock, journal: Journal, timing: Timing, log: Log, may_send: Callable[[], bool]
+    ) -> None:
         self._broker, self._clock, self._journal, self._timing = broker, clock, journal, timing
-        self._log = log
+        self._log, self._may_send = log, may_send
+        self._missing_since: dict[str, float] = {}
+        self._cancel_again: dict[str, float] = {}
 
-    def settle(self, intent: Intent, *, deadline: float, give_up: float) -> Intent:
-        """Send the intent if need be and follow it until its state is final.
+    def settle(self, intents: Sequence[Intent], *, deadline: float, give_up: float) -> list[Intent]:
+        """Send what is to be sent, then follow all of them, with one request a poll for what was sent, until every state is final.
 
         After `deadline` (venue's time) nothing is sent and what is open is canceled; what was filled until then counts. An
         intent is returned in a state that is not final only if the venue has not said by `give_up` how the order ended.
-        Raises Refusal for keys that are not taken, and where an order of this id differs in asset, side or quantity.
+        Raises Refusal for keys that are not taken, Halted where an order of an intent's id differs in asset, side or quantity.
         """
-        missing_since: float | None = None
-        while not intent.is_final:
-            now = self._clock.now()
-            if intent.state == "planned":
-                if now >= deadline:
-                    return self._change(intent, "abandoned", error="its time was up before it was sent")
-                intent = self._send(intent, now)
+        current = {intent.client_order_id: intent for intent in intents}
+        self._missing_since, self._cancel_again = {}, {}
+        while True:
+            for name, intent in current.items():
                 if intent.state == "planned":
-                    self._pause()
-                continue
-            try:
-                order = self._ask(intent)
-            except BrokerUnavailable as error:
-                self._log.warning("no answer about an order", order=intent.client_order_id, error=str(error))
-                if self._clock.now() >= give_up:
-                    return intent
-                self._pause()
-                continue
-            now = self._clock.now()
-            if order is not None:
-                missing_since = None
-                intent = self._adopt(intent, order)
-                if intent.is_final:
-                    return intent
-                if now >= min(deadline, (intent.sent_at or now) + self._timing.order):
-                    self._cancel(intent, order)
-            elif intent.state in ("sent", "unknown"):
-                missing_since = now if missing_since is None else missing_since
-                if now - missing_since >= self._timing.grace:
-                    if now >= deadline:
-                        return self._change(intent, "abandoned", error="the venue knows no such order, and its time is up")
-                    intent, missing_since = self._send(intent, now), None
-                    continue
-            if now >= give_up:
-                return intent
-            self._pause()
-        return intent
+                    current[name] = self._send_in_time(intent, deadline)
+            waiting = [intent for intent in current.values() if not intent.is_final]
+            if not waiting:
+                break
+            for intent, order in self._look([intent for intent in waiting if intent.state != "planned"]):
+                current[intent.client_order_id] = self._follow(intent, order, deadline)
+            if all(intent.is_final for intent in current.values()) or self._clock.now() >= give_up:
+                break
+            self._clock.wait_until(self._clock.now() + self._timing.poll)
+        return list(current.values())
 
     def look_again(self, intent: Intent) -> Intent:
         """Ask once about an intent that was abandoned after it had been sent: it may have turned up, and is then adopted.
@@ -99,6 +81,60 @@ class OrderDesk:
         """
         order = self._ask(intent)
         return intent if order is None else self._adopt(intent, order)
+
+    def _send_in_time(self, intent: Intent, deadline: float) -> Intent:
+        if not self._may_send():
+            return self._change(intent, "abandoned", error="halted before it was sent")
+        now = self._clock.now()
+        if now >= deadline:
+            return self._change(intent, "abandoned", error="its time was up before it was sent")
+        return self._send(intent, now)
+
+    def _look(self, waiting: Sequence[Intent]) -> list[tuple[Intent, Order | None]]:
+        """What the venue knows of the intents, with one request; nothing without an answer."""
+        if not waiting:
+            return []
+        try:
+            if len(waiting) == 1:
+                return [(waiting[0], self._ask(waiting[0]))]
+            since = min(intent.sent_at or intent.created_at for intent in waiting) - LIST_MARGIN_S
+            listed = {order.client_order_id: order for order in self._broker.orders_since(since)}
+            return [(intent, listed.get(intent.client_order_id)) for intent in waiting]
+        except BrokerUnavailable as error:
+            refuse_bad_keys(error)
+            self._log.warning("no answer about orders", orders=len(waiting), error=str(error))
+            return []
+
+    def _follow(self, intent: Intent, order: Order | None, deadline: float) -> Intent:
+        now, name = self._clock.now(), intent.client_order_id
+        if order is None:
+            return self._miss(intent, now, deadline)
+        self._missing_since.pop(name, None)
+        intent = self._adopt(intent, order)
+        is_over = not self._may_send() or now >= min(deadline, (intent.sent_at or now) + self._timing.order)
+        if not intent.is_final and is_over and now >= self._cancel_again.get(name, now):
+            self._cancel_again[name] = now + self._timing.grace
+            self._cancel(intent, order)
+        return intent
+
+    def _miss(self, intent: Intent, now: float, deadline: float) -> Intent:
+        """The venue does not show the order. It never arrived only if asking for its id says so when `grace` is over."""
+        if intent.state not in ("sent", "unknown"):
+            return intent
+        since = self._missing_since.setdefault(intent.client_order_id, now)
+        if now - since < self._timing.grace:
+            return intent
+        try:
+            order = self._ask(intent)
+        except BrokerUnavailable as error:
+            self._log.warning("no answer about an order", order=intent.client_order_id, error=str(error))
+            return intent
+        if order is not None:
+            return self._follow(intent, order, deadline)
+        if now >= deadline or not self._may_send():
+            return self._change(intent, "abandoned", error="the venue knows no such order, and its time is up")
+        del self._missing_since[intent.client_order_id]
+        return self._send(intent, now)
 
     def _send(self, intent: Intent, now: float) -> Intent:
         intent = self._change(intent, "sent", sent_at=now, error=None)
@@ -124,7 +160,7 @@ class OrderDesk:
 
     def _adopt(self, intent: Intent, order: Order) -> Intent:
         if (order.asset, order.side, order.quantity) != (intent.asset, intent.side, intent.quantity):
-            raise Refusal(
+            raise Halted(
                 f"the venue's order {order.client_order_id} is to {order.side} {order.quantity} {order.asset}, the journal's "
                 f"to {intent.side} {intent.quantity} {intent.asset}: was the trader's folder lost, or another one started?"
             )
@@ -161,6 +197,3 @@ class OrderDesk:
             error=intent.error,
         )
         return intent
-
-    def _pause(self) -> None:
-        self._clock.wait_until(self._clock.now() + self._timing.poll)

@@ -1,36 +1,117 @@
-"""What the journal says the trader holds, against what the venue says."""
+"""The venue's figures against the trader's own: the same comparison at the start, after a crash and at every bar."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Literal, NamedTuple
 
-from cappuccino.broker.protocol import Position
-from cappuccino.trading.journal import Intent, Mark
+from cappuccino.broker.protocol import AccountState, Position
+from cappuccino.errors import Refusal
+from cappuccino.trading.clock import Clock
+from cappuccino.trading.folder import Log
+from cappuccino.trading.journal import Journal
+from cappuccino.trading.ledger import Difference, compare, set_aside
+from cappuccino.trading.records import CASH, Adjustment, Anchor
+from cappuccino.trading.venue_reader import VenueReader
 
-FEE_AT_MOST = Decimal("0.01")
-"""A buy's fee leaves the position at the fill or at the end of the day, both are documented; this share of it at most."""
-
-ROUNDING = Decimal("1e-8")
+Foreign = Literal["refuse", "adopt", "ignore"]
+"""What to do about orders and figures that are not the trader's: refuse to go on; take them over; or leave them alone."""
 
 
-def differences(
-    mark: Mark, fills: Sequence[Intent], positions: Mapping[str, Position], assets: Sequence[str]
-) -> dict[str, str]:
-    """Assets whose position does not follow from the last mark and the fills since, each with what was expected.
+class Figures(NamedTuple):
+    """What the venue says, and how much of it is not the trader's."""
 
-    A position may be short of the gross sum by fees of up to FEE_AT_MOST; the venue's word is what is traded on either way.
-    """
-    found = {}
+    state: AccountState
+    positions: dict[str, Position]
+    reserve: dict[str, Decimal]
+    differences: tuple[Difference, ...]
+
+
+class Reconciler:
+    """Compares the venue with the journal. fee: the most that the venue takes of a fill, as a fraction."""
+
+    def __init__(
+        self,
+        reader: VenueReader,
+        clock: Clock,
+        journal: Journal,
+        log: Log,
+        *,
+        assets: Sequence[str],
+        fee: Decimal,
+        foreign: Foreign,
+        poll: float,
+    ) -> None:
+        self._reader, self._clock, self._journal, self._log = reader, clock, journal, log
+        self._assets, self._fee, self._foreign, self._poll = tuple(assets), fee, foreign, poll
+
+    def agree(self, increments: Mapping[str, Decimal], until: float) -> Figures:
+        """The venue's figures, agreed with the journal's, which is anchored there. No order may be open.
+
+        A difference is asked for again until a time, as reads may lag behind writes; one that stays is refused, taken over or
+        set aside, as `foreign` says. `increments`: by asset, as listed now. Raises Refusal with the table of differences.
+        """
+        while True:
+            anchor = self._journal.anchor()
+            assert anchor is not None
+            state, positions = self._reader.account(until)
+            found = own_figures(state, positions, self._assets, anchor.reserve)
+            compared = compare(
+                anchor, self._journal.fills_since_anchor(), found, increments, now=self._clock.now(), fee=self._fee
+            )
+            if not compared.differences:
+                self._journal.set_anchor(compared.anchor)
+                return Figures(state, positions, anchor.reserve, ())
+            if self._clock.now() >= until:
+                break
+            self._log.warning("figures differ from the journal", differences=[str(one) for one in compared.differences])
+            self._clock.wait_until(min(until, self._clock.now() + 5 * self._poll))
+        if self._foreign == "refuse":
+            raise Refusal(table_of(compared.differences))
+        return self._take_over(state, positions, compared.anchor, compared.differences)
+
+    def _take_over(
+        self, state: AccountState, positions: dict[str, Position], anchor: Anchor, differences: tuple[Difference, ...]
+    ) -> Figures:
+        how: Literal["adopt", "ignore"] = "adopt" if self._foreign == "adopt" else "ignore"
+        taken = anchor if how == "adopt" else set_aside(anchor, differences)
+        short = {name: figure for name, figure in taken.reserve.items() if figure < 0}
+        if short:
+            raise Refusal(f"{table_of(differences)}\nMore is gone than was set aside: what is missing is the trader's own")
+        self._journal.set_anchor(taken, [Adjustment(taken.at, one.asset, one.change, how) for one in differences])
+        self._log.warning("figures taken over from the venue", how=how, differences=[str(one) for one in differences])
+        return Figures(state, positions, taken.reserve, differences)
+
+
+def own_figures(
+    state: AccountState, positions: Mapping[str, Position], assets: Sequence[str], reserve: Mapping[str, Decimal]
+) -> dict[str, Decimal]:
+    """Cash (CASH) and positions by asset, less the reserve."""
+    figures = {CASH: state.cash - reserve.get(CASH, Decimal(0))}
     for asset in assets:
-        had = mark.positions.get(asset, Decimal(0))
-        bought, sold = (
-            sum((fill.filled_quantity for fill in fills if fill.asset == asset and fill.side == side), Decimal(0))
-            for side in ("buy", "sell")
-        )
-        gross = had + bought
-        low, high = gross * (1 - FEE_AT_MOST) - sold - ROUNDING, gross - sold + ROUNDING
         held = positions[asset].quantity if asset in positions else Decimal(0)
-        if not low <= held <= high:
-            found[asset] = f"the venue has {held:f}, the journal {low:f} to {high:f}"
-    return found
+        figures[asset] = held - reserve.get(asset, Decimal(0))
+    return figures
+
+
+def table_of(differences: Sequence[Difference]) -> str:
+    """What a person reads before saying what to do."""
+    lines = [f"{'':<6}{'journal, at least':>24}{'at most':>24}{'the venue has':>24}"]
+    lines += [f"{one.asset:<6}{one.low:>24f}{one.high:>24f}{one.found:>24f}" for one in differences]
+    return (
+        "the venue's figures are not what the journal explains, and nothing is ordered\n"
+        + "\n".join(lines)
+        + "\nLook at the account's activity: a deposit, a reset, an order by hand, a fee above trade.fee_bps? "
+        "`cappuccino trade accept` then takes the venue's figures over; trade.foreign=adopt|ignore does so by itself"
+    )
+
+
+def accept(journal: Journal, figures: Mapping[str, Decimal], differences: Sequence[Difference], now: float) -> Anchor:
+    """Take the venue's figures over because a person said so, and write down what changed by that."""
+    anchor = journal.anchor()
+    assert anchor is not None
+    taken = dataclasses.replace(anchor, at=now, own=dict(figures), pending={})
+    journal.set_anchor(taken, [Adjustment(now, one.asset, one.change, "accept") for one in differences])
+    return taken

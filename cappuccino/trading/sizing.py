@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from cappuccino.broker.protocol import AccountState, Asset, Position
 from cappuccino.plan import NOTIONAL_HEADROOM, OrderRules, Plan, cut_to_increment, fit_buys, plan_orders
+from cappuccino.trading.records import CASH
 
 DECIMALS = Decimal("1e-9")
 """Finest quantity that Alpaca takes, for an asset whose increment is 0."""
@@ -47,16 +48,21 @@ def own_account(
     positions: Mapping[str, Position],
     assets: Sequence[str],
     closes: Float[np.ndarray, "A"],
-    reserve: Decimal,
+    reserve: Mapping[str, Decimal],
 ) -> OwnAccount:
-    """The trader's part of what the venue reports; `reserve` is the cash that is not the trader's."""
-    held = [positions.get(asset) for asset in assets]
-    cash = state.cash - reserve
+    """The trader's part of what the venue reports; `reserve`, by asset and CASH, is not the trader's."""
+    cash = state.cash - reserve.get(CASH, Decimal(0))
+    quantities, free = [], []
+    for asset in assets:
+        aside, position = reserve.get(asset, Decimal(0)), positions.get(asset)
+        quantity = max(Decimal(0) if position is None else position.quantity - aside, Decimal(0))
+        quantities.append(float(quantity))
+        free.append(quantity if position is None else min(quantity, position.available))
     return OwnAccount(
         cash=float(cash),
         buying_power=float(min(cash, state.buying_power)),
-        holdings=np.array([0.0 if position is None else float(position.quantity) for position in held]),
-        free=tuple(Decimal(0) if position is None else position.available for position in held),
+        holdings=np.array(quantities),
+        free=tuple(free),
         closes=closes,
         exact_cash=cash,
     )

@@ -8,8 +8,9 @@ from decimal import Decimal
 
 from cappuccino.broker.protocol import AccountState, Asset, Order
 from cappuccino.errors import Refusal
+from cappuccino.trading.identity import is_of_a_trader
 from cappuccino.trading.journal import Journal
-from cappuccino.trading.sizing import OwnAccount
+from cappuccino.trading.ledger import CASH
 
 
 def check_account(state: AccountState) -> None:
@@ -31,12 +32,24 @@ def check_skew(ours: float, venues: float, most: float) -> None:
         raise Refusal(f"this machine's clock is {ours - venues:+.0f} s off the venue's; set it right")
 
 
-def check_strangers(orders: Sequence[Order], assets: Collection[str], known: Collection[str]) -> None:
-    """Raises Refusal for an open order in the trader's assets that is not its own."""
-    strange = [order for order in orders if order.asset in assets and order.client_order_id not in known]
-    if strange:
-        names = ", ".join(f"{order.side} {order.quantity} {order.asset} ({order.client_order_id})" for order in strange)
-        raise Refusal(f"open orders that this trader did not place: {names}; cancel them, or trade on another account")
+def strangers(orders: Sequence[Order], assets: Collection[str], journal: Journal) -> list[Order]:
+    """Orders in the trader's assets that are not its own.
+
+    Raises Refusal if another trader gave one its id: then two of them trade this account, or the folder of one was lost.
+    """
+    strange = [order for order in orders if order.asset in assets and journal.intent(order.client_order_id) is None]
+    others = [order for order in strange if is_of_a_trader(order.client_order_id)]
+    if others:
+        raise Refusal(
+            f"another trader ordered on this account: {names_of(others)}; stop it, or if its folder was lost, cancel what is "
+            "open and start with a new trade.name"
+        )
+    return strange
+
+
+def names_of(orders: Sequence[Order]) -> str:
+    """Orders as a person knows them."""
+    return ", ".join(f"{order.side} {order.quantity} {order.asset} ({order.client_order_id})" for order in orders)
 
 
 def check_identity(journal: Journal, *, artifact: str, account: str, capital: Decimal, now: float) -> None:
@@ -53,21 +66,35 @@ def check_identity(journal: Journal, *, artifact: str, account: str, capital: De
             )
 
 
-def fix_reserve(journal: Journal, whole: OwnAccount, capital: Decimal) -> Decimal:
-    """The cash that is not the trader's, fixed at the first start for good: equity at the closes less the capital.
+def reserve_of(
+    cash: Decimal,
+    held: Mapping[str, Decimal],
+    closes: Mapping[str, float],
+    capital: Decimal,
+    *,
+    foreign: str,
+    min_notional: float,
+) -> dict[str, Decimal]:
+    """What of the account is not the trader's, by asset and CASH, fixed at the first bar: its equity is then the capital.
 
-    whole: the account without any reserve. Raises Refusal for an equity below the capital, or holdings worth more than it.
+    foreign: `refuse` raises Refusal if the trader's assets are held already, but for what is worth less than min_notional,
+    which is set aside; `ignore` sets all of it aside; `adopt` makes it the trader's, and raises Refusal if it is worth more than
+    the capital. Raises Refusal for an account that is not worth the capital.
     """
-    worth = [
-        Decimal(repr(float(quantity))) * Decimal(repr(float(price)))
-        for quantity, price in zip(whole.holdings, whole.closes, strict=True)
-    ]
-    held = sum(worth, Decimal(0))
-    equity = whole.exact_cash + held
+    worth = {asset: quantity * Decimal(repr(closes[asset])) for asset, quantity in held.items() if quantity}
+    if foreign == "refuse":
+        large = {asset: value for asset, value in worth.items() if value >= Decimal(repr(min_notional))}
+        if large:
+            listing = ", ".join(f"{held[asset]:f} {asset} (worth {value:.2f})" for asset, value in large.items())
+            raise Refusal(
+                f"the account holds {listing} already, not bought by this trader: sell it, or say trade.foreign=adopt (it "
+                "becomes the trader's, part of trade.capital) or trade.foreign=ignore (it is left alone)"
+            )
+    taken = sum(worth.values(), Decimal(0)) if foreign == "adopt" else Decimal(0)
+    equity = cash + taken
     if equity < capital:
         raise Refusal(f"the account is worth {equity:.2f} in cash and the trader's assets, trade.capital is {capital}")
-    if held > capital:
-        raise Refusal(f"the account holds {held:.2f} of the trader's assets already, more than trade.capital, {capital}")
-    reserve = equity - capital
-    journal.set_meta(reserve=f"{reserve:f}")
-    return reserve
+    if taken > capital:
+        raise Refusal(f"the account holds {taken:.2f} of the trader's assets already, more than trade.capital, {capital}")
+    aside = {} if foreign == "adopt" else {asset: quantity for asset, quantity in held.items() if quantity}
+    return {CASH: equity - capital, **aside}

@@ -12,7 +12,7 @@ import numpy as np
 
 from cappuccino.artifact.manifest import SUM_SLACK, Manifest
 from cappuccino.bars.table import Origin
-from cappuccino.broker.protocol import Asset, Broker, Position
+from cappuccino.broker.protocol import AccountState, Asset, Broker, Order, OrderRejected, Position, UnknownOutcome
 from cappuccino.errors import InputError, Refusal
 from cappuccino.features.registry import FeatureSet
 from cappuccino.plan import OrderRules, Plan
@@ -20,12 +20,17 @@ from cappuccino.trading import drift, startup
 from cappuccino.trading.clock import Clock
 from cappuccino.trading.execution import Execution
 from cappuccino.trading.feed import Feed, View
+from cappuccino.trading.flatten import Flattener
 from cappuccino.trading.folder import Log
-from cappuccino.trading.journal import Decision, Journal, Mark
+from cappuccino.trading.journal import Journal
+from cappuccino.trading.latch import KillSwitch
 from cappuccino.trading.orders import OrderDesk
-from cappuccino.trading.sizing import OwnAccount, dust, fitted_buys, left_out, plan
+from cappuccino.trading.patience import NoDecision, Patience
+from cappuccino.trading.reconcile import Foreign, Reconciler, own_figures
+from cappuccino.trading.records import Anchor, Decision, Mark
+from cappuccino.trading.sizing import OwnAccount, dust, fitted_buys, left_out, own_account, plan
 from cappuccino.trading.timing import Timing
-from cappuccino.trading.venue_reader import NoDecision, VenueReader
+from cappuccino.trading.venue_reader import VenueReader, increments_of
 
 Decide = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """window (L, A, F), weights (A,) -> target weights (A,), float64, as `artifact.runtime.Artifact.decide`."""
@@ -38,6 +43,7 @@ class TraderSettings:
     folder: the trader's own, for journal, log and lock. capital: quote currency it may use at the start; the rest of the
     account is reserved for good. max_hole_bars: missing bars in a row that are filled, as in training.
     bars: how many bars to handle, None for ever. allow_outside: features whose drift is tolerated.
+    fee: the most that the venue takes of a fill, as a fraction. foreign: what to do about what is not the trader's.
     timing: None for the one that suits the bars.
     """
 
@@ -47,6 +53,8 @@ class TraderSettings:
     dry_run: bool = False
     bars: int | None = None
     allow_outside: tuple[str, ...] = ()
+    fee: Decimal = Decimal("0.0025")
+    foreign: Foreign = "refuse"
     timing: Timing | None = None
 
 
@@ -67,7 +75,9 @@ class BarStep:
         timing: Timing,
         journal: Journal,
         log: Log,
+        switch: KillSwitch,
         is_stopped: Callable[[], bool],
+        hold_account: Callable[[str], object],
     ) -> None:
         features = FeatureSet(manifest.features)
         if features.warmup != manifest.warmup:
@@ -77,8 +87,20 @@ class BarStep:
             )
         self._manifest, self._artifact, self._decide = manifest, artifact, decide
         self._broker, self._clock, self._settings, self._timing = broker, clock, settings, timing
-        self._journal, self._log = journal, log
-        self._reader = VenueReader(broker, clock, journal, manifest, settings.capital, timing, log, is_stopped)
+        self._journal, self._log, self._switch = journal, log, switch
+        self._may_send = lambda: not is_stopped() and switch.thrown() is None
+        self._patience = Patience(clock, log, lambda: not self._may_send(), poll=5 * timing.poll)
+        self._reader = VenueReader(broker, manifest, self._patience)
+        self._reconciler = Reconciler(
+            self._reader,
+            clock,
+            journal,
+            log,
+            assets=manifest.assets,
+            fee=settings.fee,
+            foreign=settings.foreign,
+            poll=timing.poll,
+        )
         self._feed = Feed(
             broker,
             features,
@@ -90,41 +112,109 @@ class BarStep:
             origin=Origin(**dataclasses.asdict(manifest.origin)),
         )
         self._drift_checked: float | None = None
-        self._execution = self._start()
+        self._looked_at_orders = clock.now()
+        self._account, self._execution = self._start(hold_account)
 
-    def _start(self) -> Execution:
-        """Check that all is as it was left, and finish what was begun. Raises Refusal as `Trader.run` says."""
-        manifest, broker, reader, clock = self._manifest, self._broker, self._reader, self._clock
+    def _start(self, hold_account: Callable[[str], object]) -> tuple[str, Execution]:
+        """Check that all is as it was left, and finish what was begun. Raises Refusal and Halted as `Trader.run` says."""
+        manifest, broker, clock, journal = self._manifest, self._broker, self._clock, self._journal
         until = clock.now() + self._timing.start
         try:
-            startup.check_skew(clock.now(), reader.patiently(broker.clock, until), self._timing.late)
-            state = reader.patiently(broker.account, until)
-            startup.check_account(state)
-            listed, _ = reader.rules(until)
-            orders = reader.patiently(broker.open_orders, until)
+            startup.check_skew(clock.now(), self._patience.ask(broker.clock, until), self._timing.late)
+            state, positions = self._reader.account(until)
+            listed, _ = self._reader.rules(until)
+            startup.check_listed(listed, manifest.assets)
+            hold_account(state.id)
+            startup.check_identity(
+                journal, artifact=self._artifact, account=state.id, capital=self._settings.capital, now=clock.now()
+            )
+            self._meet_strangers(self._patience.ask(broker.open_orders, until))
+            if journal.anchor() is None:
+                self._check_first(state, positions, until)
+            execution = Execution(
+                OrderDesk(broker, clock, journal, self._timing, self._log, self._may_send),
+                self._reader,
+                clock,
+                journal,
+                self._timing,
+                assets=manifest.assets,
+                bar_seconds=manifest.bar_seconds,
+                account=state.id,
+                artifact=self._artifact,
+                may_send=self._may_send,
+            )
+            for decision in journal.unfinished():
+                self._log.info("carry on", bar=decision.bar, phase=decision.phase)
+                execution.carry_out(decision.bar)
+            if journal.anchor() is not None and not self._settings.dry_run:
+                execution.resolve_open(max(until, clock.now() + self._timing.start))
+                until = max(until, clock.now() + self._timing.start)
+                self._reconciler.agree(increments_of(listed, manifest.assets), until)
         except NoDecision as reason:
             raise Refusal(f"the venue could not be reached at the start: {reason}") from None
-        startup.check_listed(listed, manifest.assets)
-        startup.check_identity(
-            self._journal, artifact=self._artifact, account=state.id, capital=self._settings.capital, now=clock.now()
+        return state.id, execution
+
+    def _check_first(self, state: AccountState, positions: dict[str, Position], until: float) -> None:
+        """Before the first bar: raises Refusal, at the quotes of now, for an account that the first bar would refuse."""
+        assets = self._manifest.assets
+        quotes = self._patience.ask(lambda: self._broker.quotes(assets), until)
+        held = {asset: positions[asset].quantity for asset in assets if asset in positions}
+        if held.keys() <= quotes.keys():
+            mids = {asset: float(quotes[asset].bid + quotes[asset].ask) / 2 for asset in held}
+            self._reserve(state.cash, held, mids)
+
+    def _reserve(self, cash: Decimal, held: dict[str, Decimal], prices: dict[str, float]) -> dict[str, Decimal]:
+        return startup.reserve_of(
+            cash,
+            held,
+            prices,
+            self._settings.capital,
+            foreign=self._settings.foreign,
+            min_notional=self._manifest.costs.min_notional,
         )
-        known = {order.client_order_id for order in orders if self._journal.intent(order.client_order_id)}
-        startup.check_strangers(orders, manifest.assets, known)
-        execution = Execution(
-            OrderDesk(broker, clock, self._journal, self._timing, self._log),
-            reader,
-            clock,
+
+    def _meet_strangers(self, orders: list[Order]) -> dict[str, str]:
+        """Orders that are not the trader's: refused, canceled (adopt) or left alone (ignore), with a note of them."""
+        found = [order for order in startup.strangers(orders, self._manifest.assets, self._journal) if not order.is_terminal]
+        if not found:
+            return {}
+        if self._settings.foreign == "refuse":
+            raise Refusal(
+                f"open orders that this trader did not place: {startup.names_of(found)}; cancel them, trade on another account, "
+                "or say trade.foreign=adopt (they are canceled, what they filled becomes the trader's) or trade.foreign=ignore"
+            )
+        if self._settings.foreign == "adopt":
+            for order in found:
+                try:
+                    self._broker.cancel(order.id)
+                except (OrderRejected, UnknownOutcome) as error:
+                    raise NoDecision(
+                        f"the order {order.client_order_id}, which is not ours, was not canceled: {error}"
+                    ) from None
+        return {"strangers": startup.names_of(found)}
+
+    def flatten(self) -> dict[str, Decimal]:
+        """Sell everything, the kill switch notwithstanding; what is left, by asset. Raises Refusal without an answer."""
+        manifest = self._manifest
+        desk = OrderDesk(self._broker, self._clock, self._journal, self._timing, self._log, lambda: True)
+        flattener = Flattener(
+            desk,
+            self._reader,
+            self._reconciler,
+            self._clock,
             self._journal,
             self._timing,
+            self._log,
             assets=manifest.assets,
             bar_seconds=manifest.bar_seconds,
-            account=state.id,
+            account=self._account,
             artifact=self._artifact,
         )
-        for decision in self._journal.unfinished():
-            self._log.info("carry on", bar=decision.bar, phase=decision.phase)
-            execution.carry_out(decision.bar)
-        return execution
+        try:
+            self._execution.resolve_open(self._clock.now() + self._timing.start)
+            return flattener.run()
+        except NoDecision as reason:
+            raise Refusal(f"not everything could be sold, start the trader again to go on: {reason}") from None
 
     def handle(self, bar: int, *, is_last: bool) -> None:
         """Decide at the close of `bar` and carry it out, or journal why not. On the replay's last bar only mark."""
@@ -134,17 +224,18 @@ class BarStep:
         notes: dict[str, Any] = {}
         try:
             self._check_late(until)
-            self._execution.resolve_open(bar, until)
+            self._execution.resolve_open(until)
             view = self._look(bar, until, notes)
-            account, positions, differences = self._reader.own_account(view.closes, until)
-            notes.update(differences)
+            listed, rules = self._reader.rules(until)
+            account, positions = self._agree(view, listed, until, notes)
             mark = self._mark(bar, account, positions)
             if is_last:
                 raise NoDecision("the replay is over: nothing could be filled")
             self._check_drift(view)
-            listed, rules = self._reader.rules(until)
             decision, orders = self._plan(bar, view, account, listed, rules, notes)
             self._check_late(until)
+            if not self._may_send():
+                raise NoDecision("told to stop or halted while it was decided")
         except NoDecision as reason:
             skipped = Decision(bar, self._clock.now(), "none", reason=str(reason), notes=notes)
             self._journal.add_decision(skipped, (), mark)
@@ -156,6 +247,29 @@ class BarStep:
         self._journal.add_decision(decision, self._execution.sells(bar, orders, account, listed), mark)
         self._execution.carry_out(bar)
 
+    def _agree(
+        self, view: View, listed: dict[str, Asset], until: float, notes: dict[str, Any]
+    ) -> tuple[OwnAccount, dict[str, Decimal]]:
+        """The trader's account at the closes, agreed with the journal, and its positions by asset."""
+        assets, since = self._manifest.assets, self._looked_at_orders
+        orders = self._patience.ask(lambda: self._broker.orders_since(since), until)
+        notes.update(self._meet_strangers(orders))
+        self._looked_at_orders = self._clock.now()
+        if self._journal.anchor() is None:
+            state, positions = self._reader.account(until)
+            held = {asset: positions[asset].quantity for asset in assets if asset in positions}
+            closes = dict(zip(assets, view.closes.tolist(), strict=True))
+            reserve = self._reserve(state.cash, held, closes)
+            self._journal.set_anchor(Anchor(self._clock.now(), own_figures(state, positions, assets, reserve), reserve))
+        else:
+            figures = self._reconciler.agree(increments_of(listed, assets), until)
+            state, positions, reserve = figures.state, figures.positions, figures.reserve
+            if figures.differences:
+                notes["positions"] = {one.asset: str(one) for one in figures.differences}
+        own = own_figures(state, positions, assets, reserve)
+        account = own_account(state, positions, assets, view.closes, reserve)
+        return account, {asset: own[asset] for asset in assets if own[asset] > 0}
+
     def _check_late(self, until: float) -> None:
         over = self._clock.now() - until
         if over > 0:
@@ -166,7 +280,7 @@ class BarStep:
         patience = bar + self._manifest.bar_seconds + self._timing.patience
         try:
             while True:
-                notes.update(self._reader.patiently(lambda: self._feed.update(bar), until))
+                notes.update(self._patience.ask(lambda: self._feed.update(bar), until))
                 if not self._feed.missing() or self._clock.now() >= patience:
                     break
                 self._clock.wait_until(self._clock.now() + 5 * self._timing.poll)
@@ -227,9 +341,8 @@ class BarStep:
         )
         return decision, orders
 
-    def _mark(self, bar: int, account: OwnAccount, positions: dict[str, Position]) -> Mark:
-        held: dict[str, Decimal] = {asset: positions[asset].quantity for asset in self._manifest.assets if asset in positions}
-        return Mark(bar, self._clock.now(), account.equity, account.exact_cash, held)
+    def _mark(self, bar: int, account: OwnAccount, positions: dict[str, Decimal]) -> Mark:
+        return Mark(bar, self._clock.now(), account.equity, account.exact_cash, positions)
 
     def _show(self, decision: Decision, orders: Plan, account: OwnAccount, rules: OrderRules) -> None:
         from cappuccino.trading.plan_table import print_plan

@@ -11,15 +11,16 @@ import contextlib
 import datetime
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from cappuccino.artifact.manifest import Manifest
 from cappuccino.broker.protocol import Broker
-from cappuccino.errors import Refusal
+from cappuccino.errors import Halted, Refusal
 from cappuccino.trading.clock import Clock
-from cappuccino.trading.folder import DRY_JOURNAL_NAME, JOURNAL_NAME, Log, locked, open_log
+from cappuccino.trading.folder import DRY_JOURNAL_NAME, JOURNAL_NAME, Log, account_locked, locked, open_log
 from cappuccino.trading.journal import Journal
+from cappuccino.trading.latch import KillSwitch
 from cappuccino.trading.step import BarStep, Decide, TraderSettings
 from cappuccino.trading.timing import Timing
 
@@ -59,15 +60,30 @@ class Trader:
     def run(self) -> Summary:
         """Trade until `bars` are handled, the replay is over, or SIGTERM or SIGINT comes.
 
-        Raises Refusal where a person has to look first: another trader in the folder, another artifact, account or capital
-        than at the first start, a blocked account, keys that are not taken, too little equity, drift of the features,
-        an order in the journal that the venue knows differently, or one on the venue that the journal does not know.
+        Raises Refusal where a person has to look first: another trader in the folder or on the account, another artifact,
+        account or capital than at the first start, a blocked account, keys that are not taken, too little equity, drift of the
+        features, figures or orders on the venue that the journal does not explain. Raises Halted when the kill switch is
+        thrown, after open orders are canceled and, if that is wanted, everything is sold; and where the venue has an order of
+        an intent's id that is not the intent's, which throws it.
         """
         settings = self._settings
-        with locked(settings.folder), open_log(settings.folder) as log, self._journal() as journal, self._signals():
+        with (
+            locked(settings.folder),
+            open_log(settings.folder) as log,
+            self._journal() as journal,
+            self._signals(),
+            contextlib.ExitStack() as held,
+        ):
             log.info("start", artifact=self._artifact, assets=self._manifest.assets, dry_run=settings.dry_run)
+            switch = KillSwitch(journal, settings.folder, self._clock)
             try:
-                summary = self._run(journal, log)
+                summary = self._run(
+                    journal, log, switch, lambda name: held.enter_context(account_locked(settings.folder, name))
+                )
+            except Halted as halted:
+                switch.throw(str(halted), "trader")
+                log.error("halted", reason=str(halted))
+                raise
             except Refusal as refusal:
                 log.error("refused", reason=str(refusal))
                 raise
@@ -76,7 +92,7 @@ class Trader:
 
     @contextlib.contextmanager
     def _journal(self) -> Iterator[Journal]:
-        """The folder's journal; in a dry run a new one, which begins with what the folder's own was told at its start."""
+        """The folder's journal; in a dry run a copy of it. Raises Refusal for a dry run while orders of the folder are open."""
         path = self._settings.folder / JOURNAL_NAME
         if not self._settings.dry_run:
             with contextlib.closing(Journal(path)) as journal:
@@ -85,13 +101,17 @@ class Trader:
         dry = self._settings.folder / DRY_JOURNAL_NAME
         for end in ("", "-wal", "-shm"):
             dry.with_name(dry.name + end).unlink(missing_ok=True)
+        if path.exists():
+            with contextlib.closing(Journal(path)) as own:
+                if own.unfinished() or not all(intent.is_final for intent in own.open_intents(0)):
+                    raise Refusal(
+                        f"{path} holds orders that are not at their end: start the trader first, without trade.dry_run"
+                    )
+                own.copy_to(dry)
         with contextlib.closing(Journal(dry)) as journal:
-            if path.exists():
-                with contextlib.closing(Journal(path)) as own:
-                    journal.set_meta(**own.meta())
             yield journal
 
-    def _run(self, journal: Journal, log: Log) -> Summary:
+    def _run(self, journal: Journal, log: Log, switch: KillSwitch, hold_account: Callable[[str], object]) -> Summary:
         settings, clock, bar_seconds = self._settings, self._clock, self._manifest.bar_seconds
         timing = settings.timing or Timing.for_bars(bar_seconds)
         try:
@@ -105,7 +125,9 @@ class Trader:
                 timing,
                 journal,
                 log,
+                switch,
                 lambda: self._is_stopped,
+                hold_account,
             )
         except Refusal:
             if self._is_stopped:
@@ -114,7 +136,9 @@ class Trader:
         handled = decisions = fills = 0
         bar = self._first_bar(journal, timing)
         while not (self._is_stopped or clock.is_finished() or handled == settings.bars):
-            clock.wait_until(bar + bar_seconds + timing.settle, lambda: self._is_stopped)
+            self._heed(switch, step)
+            clock.wait_until(bar + bar_seconds + timing.settle, lambda: self._is_stopped or switch.thrown() is not None)
+            self._heed(switch, step)
             if self._is_stopped:
                 break
             step.handle(bar, is_last=clock.is_finished())
@@ -125,8 +149,22 @@ class Trader:
             fills += sum(intent.filled_quantity > 0 for side in ("sell", "buy") for intent in journal.intents(bar, side))
             log.info("bar", opening=_utc(bar), phase=decision.phase, reason=decision.reason, equity=decision.equity)
             bar += bar_seconds
+        self._heed(switch, step)
         mark = journal.last_mark()
         return Summary(handled, decisions, fills, None if mark is None else mark.equity)
+
+    def _heed(self, switch: KillSwitch, step: BarStep) -> None:
+        """Raises Halted if the kill switch is thrown, after selling everything if that is wanted."""
+        halt = switch.thrown()
+        if halt is None or self._settings.dry_run:
+            return
+        said = f"halted by {halt.source} since {_utc(halt.at)}: {halt.reason}"
+        if halt.flatten:
+            left = step.flatten()
+            rest = ", ".join(f"{quantity:f} {asset}" for asset, quantity in left.items()) or "nothing"
+            said = f"{said}; everything was sold, left is {rest}"
+            switch.flattened(said)
+        raise Halted(f"{said}. `cappuccino trade resume` releases it")
 
     def _first_bar(self, journal: Journal, timing: Timing) -> int:
         """The bar that closed last if it can still be decided on and was not, or nothing is sent; else the one that runs."""

@@ -1,91 +1,46 @@
-"""What the trader asks of its venue at a bar: the account, the assets, and its own part of them, with patience."""
+"""What the trader asks of its venue at a bar: the assets, the account, and its own part of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
 from cappuccino.artifact.manifest import Manifest
-from cappuccino.broker.protocol import Asset, Broker, BrokerUnavailable, Position
+from cappuccino.broker.protocol import AccountState, Asset, Broker, Position
 from cappuccino.plan import OrderRules
-from cappuccino.trading import reconcile, startup
-from cappuccino.trading.clock import Clock
-from cappuccino.trading.folder import Log
-from cappuccino.trading.journal import Journal
-from cappuccino.trading.orders import refuse_bad_keys
-from cappuccino.trading.sizing import OwnAccount, order_rules, own_account
-from cappuccino.trading.timing import Timing
-
-T = TypeVar("T")
-
-
-class NoDecision(Exception):
-    """Nothing is decided, or nothing more is ordered, at this bar; the message says why."""
+from cappuccino.trading import startup
+from cappuccino.trading.patience import Patience
+from cappuccino.trading.sizing import DECIMALS, OwnAccount, order_rules, own_account
 
 
 class VenueReader:
-    """Reads of one account for one trader. `capital` is what it may use; the reserve is fixed at the first look."""
+    """Reads of one account for one trader, each with patience until a time: NoDecision without an answer by then."""
 
-    def __init__(
-        self,
-        broker: Broker,
-        clock: Clock,
-        journal: Journal,
-        manifest: Manifest,
-        capital: Decimal,
-        timing: Timing,
-        log: Log,
-        is_stopped: Callable[[], bool],
-    ) -> None:
-        self.broker, self._clock, self._journal, self._timing, self._log = broker, clock, journal, timing, log
-        self._manifest, self._capital, self._is_stopped = manifest, capital, is_stopped
-
-    def patiently(self, call: Callable[[], T], until: float) -> T:
-        """The call's result, asking again until a time or until stopped.
-
-        Raises NoDecision then, Refusal for keys that are not taken.
-        """
-        while True:
-            try:
-                return call()
-            except BrokerUnavailable as error:
-                refuse_bad_keys(error)
-                self._log.warning("no answer", error=str(error))
-                if self._clock.now() >= until or self._is_stopped():
-                    raise NoDecision(f"the venue did not answer: {error}") from None
-            self._clock.wait_until(self._clock.now() + 5 * self._timing.poll, self._is_stopped)
+    def __init__(self, broker: Broker, manifest: Manifest, patience: Patience) -> None:
+        self._broker, self._manifest, self._patience = broker, manifest, patience
 
     def rules(self, until: float) -> tuple[dict[str, Asset], OrderRules]:
         """The assets as the venue lists them now, and the plan's rules with their increments."""
-        listed = self.patiently(lambda: self.broker.assets(self._manifest.assets), until)
+        listed = self._patience.ask(lambda: self._broker.assets(self._manifest.assets), until)
         costs = self._manifest.costs
         rules = order_rules(listed, self._manifest.assets, min_notional=costs.min_notional, margin=costs.buying_power_margin)
         return listed, rules
 
-    def own_account(
-        self, closes: Float[np.ndarray, "A"], until: float
-    ) -> tuple[OwnAccount, dict[str, Position], dict[str, Any]]:
-        """The trader's account at the closes, the positions, and notes of where these differ from the journal.
-
-        Raises Refusal for a blocked account, and at the first look for one that is worth less than the capital.
-        """
-        state = self.patiently(self.broker.account, until)
+    def account(self, until: float) -> tuple[AccountState, dict[str, Position]]:
+        """Account and positions. Raises Refusal for a blocked account."""
+        state = self._patience.ask(self._broker.account, until)
         startup.check_account(state)
-        positions = self.patiently(self.broker.positions, until)
-        reserve = self._journal.meta().get("reserve")
-        if reserve is None:
-            whole = own_account(state, positions, self._manifest.assets, closes, Decimal(0))
-            reserve = startup.fix_reserve(self._journal, whole, self._capital)
-        notes: dict[str, Any] = {}
-        mark = self._journal.last_mark()
-        if mark is not None:
-            fills = self._journal.fills_since(mark.bar)
-            strange = reconcile.differences(mark, fills, positions, self._manifest.assets)
-            if strange:
-                notes["positions"] = strange
-                self._log.warning("positions differ from the journal", differences=strange)
-        return own_account(state, positions, self._manifest.assets, closes, Decimal(reserve)), positions, notes
+        return state, self._patience.ask(self._broker.positions, until)
+
+    def own_account(self, closes: Float[np.ndarray, "A"], reserve: Mapping[str, Decimal], until: float) -> OwnAccount:
+        """The trader's part of the account as the venue has it now, at the closes."""
+        state, positions = self.account(until)
+        return own_account(state, positions, self._manifest.assets, closes, reserve)
+
+
+def increments_of(listed: Mapping[str, Asset], assets: tuple[str, ...]) -> dict[str, Decimal]:
+    """The step of a quantity by asset, DECIMALS where any goes: what a position may be off by rounding."""
+    return {asset: max(listed[asset].increment, DECIMALS) if asset in listed else DECIMALS for asset in assets}

@@ -42,7 +42,7 @@ from cappuccino.market import Market
 from cappuccino.plan import NOTIONAL_HEADROOM, OrderRules
 from cappuccino.sources import exchange_config, load_bars, opening_row
 from cappuccino.trading.clock import ExchangeClock
-from cappuccino.trading.journal import read_decisions, read_marks, read_orders
+from cappuccino.trading.journal_reading import read_decisions, read_marks, read_orders
 from cappuccino.trading.trader import Trader, TraderSettings
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -64,6 +64,9 @@ class FaultyBroker:
     def open_orders(self) -> Any:
         return self._call("open_orders")
 
+    def orders_since(self, at: float) -> Any:
+        return self._call("orders_since", at)
+
     def cancel(self, order_id: str) -> Any:
         return self._call("cancel", order_id)
 

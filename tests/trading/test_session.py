@@ -14,7 +14,7 @@ from trading_scenarios import manifest_of, restless, trader, venue_of
 from cappuccino.errors import InputError, Refusal
 from cappuccino.trading import drift
 from cappuccino.trading.folder import locked
-from cappuccino.trading.journal import read_decisions, read_drift, read_marks, read_orders
+from cappuccino.trading.journal_reading import read_decisions, read_drift, read_marks, read_orders
 
 ROWS, START = 260, 200
 
