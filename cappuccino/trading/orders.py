@@ -160,10 +160,12 @@ class OrderDesk:
 
     def _adopt(self, intent: Intent, order: Order) -> Intent:
         if (order.asset, order.side, order.quantity) != (intent.asset, intent.side, intent.quantity):
-            raise Halted(
+            said = (
                 f"the venue's order {order.client_order_id} is to {order.side} {order.quantity} {order.asset}, the journal's "
                 f"to {intent.side} {intent.quantity} {intent.asset}: was the trader's folder lost, or another one started?"
             )
+            self._change(intent, "rejected", error="the venue has another order of this id")
+            raise Halted(said)
         filled = max(order.filled_quantity, intent.filled_quantity)
         state = _ENDED.get(order.status, "partially_filled" if filled > 0 else "accepted")
         known = (intent.state, intent.venue_id, intent.filled_quantity, intent.filled_price)
