@@ -1,7 +1,8 @@
 """The command line: `cappuccino <command> [Hydra flags] [key=value ...]`.
 
 Exit codes: 0; 1 for a defect of ours, with its traceback; 2 for what the user can mend, with one line on stderr; 3 where a trader
-refuses to go on, with what a person has to read; 4 where its kill switch is thrown; 130 when interrupted. Only the standard library is imported until a command runs, so that help is fast.
+refuses to go on, with what a person has to read; 4 where its kill switch is thrown; 130 when interrupted. Only the standard
+library is imported until a command runs, so that help is fast.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from cappuccino.errors import Halted, InputError, Refusal
-from cappuccino.help import ACTIONS, COMMANDS, FORMS, PLAIN, command_help, overview
+from cappuccino.help import ACTIONS, COMMANDS, DESKS, FORMS, PLAIN, command_help, overview
 
 INPUT_ERROR, REFUSED, HALTED, INTERRUPTED = 2, 3, 4, 130
 
@@ -69,6 +70,8 @@ def _run(words: list[str]) -> int:
         return importlib.import_module(f"cappuccino.commands.{command}").run(rest) or 0
     if command in FORMS:
         _run_hydra(*_form(command, rest))
+    elif rest and rest[0] in DESKS.get(command, ()):
+        _run_hydra(f"{command}_desk", [f"action={rest[0]}", *rest[1:]])
     else:
         _run_hydra(command, _with_action(command, rest))
     return 0

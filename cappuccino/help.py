@@ -20,6 +20,9 @@ ACTIONS: dict[str, tuple[str, ...]] = {"data": ("fetch", "inspect")}
 FORMS: dict[str, tuple[str, ...]] = {"validate": ("causality",)}
 """Commands that may take a second word, which has a configuration of its own."""
 
+DESKS: dict[str, tuple[str, ...]] = {"trade": ("status", "halt", "flatten", "resume", "accept", "history")}
+"""Commands that may take a second word, all of which share one configuration, `<command>_desk`."""
+
 PLAIN: dict[str, str] = {"bench": "[NAME ...] [--small] [--out FOLDER]"}
 """Commands without a configuration, and their arguments."""
 
@@ -142,10 +145,16 @@ COMMANDS: dict[str, Help] = {
         "trade an artifact on Alpaca's paper service or the local exchange",
         "At each bar's close: fetches the bars, computes the features, runs the artifact, plans and sends market\n"
         "orders, follows them to their end and records everything in runs/traders/<name>/. Stopped and started again,\n"
-        "it goes on where it was. Keys of broker=alpaca are read from APCA_API_KEY_ID and APCA_API_SECRET_KEY.",
+        "it goes on where it was. Keys of broker=alpaca are read from APCA_API_KEY_ID and APCA_API_SECRET_KEY.\n"
+        "With a second word it is about a trader that there is. `status` shows it. `halt` throws its kill switch: open\n"
+        "orders are canceled and none is sent until `resume`; `flatten` sells everything besides. `accept` takes over\n"
+        "what the venue says, where the trader refused to. `history` prints its orders as CSV.",
         (
             "cappuccino trade artifact=runs/first/artifact broker=local data=files data.path=bars/binance_1h trade.bars=168",
             "cappuccino trade artifact=runs/first/artifact broker=alpaca trade.name=paper trade.dry_run=true",
+            "cappuccino trade status trade.name=paper live=true",
+            "cappuccino trade halt trade.name=paper reason=maintenance",
+            "cappuccino trade history trade.name=paper out=orders.csv",
         ),
         (
             ("artifact=FOLDER", "what to trade"),
@@ -154,6 +163,10 @@ COMMANDS: dict[str, Help] = {
             ("trade.capital=100000", "dollars it may use"),
             ("trade.dry_run=true", "print the plan, send nothing"),
             ("trade.bars=168", "stop after so many bars"),
+            ("trade.foreign=refuse|adopt|ignore", "what to do about orders and holdings that are not its own"),
+            ("reason=TEXT", "of halt, flatten, resume: for the journal"),
+            ("confirm=true", "of accept: take over what the table shows"),
+            ("live=true", "of status: again and again"),
         ),
     ),
     "bench": Help(
@@ -205,6 +218,7 @@ def command_help(command: str) -> str:
     entry = COMMANDS[command]
     word = f" {'|'.join(ACTIONS[command])}" if command in ACTIONS else ""
     word = f" [{'|'.join(FORMS[command])}]" if command in FORMS else word
+    word = f" [{'|'.join(DESKS[command])}]" if command in DESKS else word
     width = max(len(key) for key, _ in entry.keys)
     return "\n".join(
         [

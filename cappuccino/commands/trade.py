@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -11,18 +12,21 @@ from typing import NamedTuple, cast
 
 from rich.console import Console
 
-from cappuccino.artifact.manifest import Manifest, checksum
+from cappuccino.artifact.manifest import MANIFEST_NAME, checksum, read_manifest
 from cappuccino.artifact.runtime import load_artifact
 from cappuccino.broker.alpaca import AlpacaBroker, keys_from_environment
 from cappuccino.commands.exchange import clock_factor
-from cappuccino.config.composition import data_from, group_from
+from cappuccino.config.composition import data_from, group_from, save_config
 from cappuccino.config.costs import CostsConfig
 from cappuccino.config.roots import TradeCommandConfig
 from cappuccino.config.trading import LocalBrokerConfig
 from cappuccino.errors import InputError, Refusal
 from cappuccino.trading.clock import Clock, ExchangeClock, RealClock
+from cappuccino.trading.folder import CONFIG_NAME
+from cappuccino.trading.live import confirm, fingerprint, is_confirmed
 from cappuccino.trading.reconcile import Foreign
-from cappuccino.trading.trader import Trader, TraderSettings
+from cappuccino.trading.step import TraderSettings
+from cappuccino.trading.trader import Summary, Trader
 
 LOCAL_KEYS = ("local", "local")
 """What the local exchange is asked with; it takes any words."""
@@ -38,10 +42,22 @@ class Venue(NamedTuple):
 def run(config: TradeCommandConfig) -> None:
     """Trade until the number of bars is reached, the replay ends, or SIGTERM."""
     console = Console()
+    summary = start(config, console)
+    equity = "unknown" if summary.equity is None else f"${summary.equity:,.2f}"
+    console.print(
+        f"traded      {summary.bars} bars, {summary.decisions} decisions, {summary.fills} orders filled, equity {equity}"
+    )
+
+
+def folder_of(config: TradeCommandConfig) -> pathlib.Path:
+    """Where everything of the trader lies."""
+    return pathlib.Path(config.runs_dir) / "traders" / config.trade.name
+
+
+def start(config: TradeCommandConfig, console: Console) -> Summary:
+    """Run the trader that is configured; its configuration is kept in its folder. Raises Refusal and Halted as it does."""
     artifact = load_artifact(config.artifact)
-    manifest = artifact.manifest
-    trade = config.trade
-    folder = pathlib.Path(config.runs_dir) / "traders" / trade.name
+    manifest, trade, folder = artifact.manifest, config.trade, folder_of(config)
     settings = TraderSettings(
         folder=folder,
         capital=Decimal(str(trade.capital)),
@@ -52,35 +68,34 @@ def run(config: TradeCommandConfig) -> None:
         fee=Decimal(str(trade.fee_bps)) / 10_000,
         foreign=cast(Foreign, trade.foreign),
     )
-    with _venue(config, manifest, console) as venue:
+    with venue_of(config, console) as venue:
         console.print(
             f"trader      {folder}: {', '.join(manifest.assets)} with {config.artifact} at {venue.broker.trading_url}"
         )
-        summary = Trader(manifest, checksum(manifest), artifact.decide, venue.broker, venue.clock, settings).run()
-    equity = "unknown" if summary.equity is None else f"${summary.equity:,.2f}"
-    console.print(
-        f"traded      {summary.bars} bars, {summary.decisions} decisions, {summary.fills} orders filled, equity {equity}"
-    )
+        if not trade.dry_run:
+            folder.mkdir(parents=True, exist_ok=True)
+            save_config(config, folder / CONFIG_NAME)
+        return Trader(manifest, checksum(manifest), artifact.decide, venue.broker, venue.clock, settings).run()
 
 
 @contextlib.contextmanager
-def _venue(config: TradeCommandConfig, manifest: Manifest, console: Console) -> Iterator[Venue]:
+def venue_of(config: TradeCommandConfig, console: Console) -> Iterator[Venue]:
+    """The broker that is configured, and its clock. Raises Refusal for real money that was not confirmed."""
     broker = config.broker
     if not isinstance(broker, LocalBrokerConfig):
-        live = config.live
-        if live:
-            _confirm_live(config, manifest, console)
         key, secret = keys_from_environment()
+        if config.live:
+            _confirm_live(config, key, console)
         yield Venue(
             AlpacaBroker(
-                key, secret, trading_url=broker.url, data_url=broker.data_url, live=live, deadline_s=broker.deadline_s
+                key, secret, trading_url=broker.url, data_url=broker.data_url, live=config.live, deadline_s=broker.deadline_s
             ),
             RealClock(),
         )
         return
     if config.live:
         raise InputError("live=true goes with broker=alpaca; a local exchange has no real money")
-    with _local_url(config, broker, manifest) as url:
+    with _local_url(config, broker) as url:
         yield Venue(
             AlpacaBroker(*LOCAL_KEYS, trading_url=url, data_url=broker.data_url, deadline_s=broker.deadline_s),
             ExchangeClock(url, broker.clock, speed=broker.speed),
@@ -88,7 +103,7 @@ def _venue(config: TradeCommandConfig, manifest: Manifest, console: Console) -> 
 
 
 @contextlib.contextmanager
-def _local_url(config: TradeCommandConfig, broker: LocalBrokerConfig, manifest: Manifest) -> Iterator[str]:
+def _local_url(config: TradeCommandConfig, broker: LocalBrokerConfig) -> Iterator[str]:
     """The exchange that runs already, or one of our own for as long as the trader runs."""
     if broker.url is not None:
         yield broker.url
@@ -96,6 +111,7 @@ def _local_url(config: TradeCommandConfig, broker: LocalBrokerConfig, manifest: 
     from cappuccino.broker.exchange.process import start_exchange
     from cappuccino.sources import exchange_config, load_bars, opening_row
 
+    manifest = read_manifest(pathlib.Path(config.artifact) / MANIFEST_NAME)
     data = config.data or data_from(manifest.config["data"])
     costs = config.costs or group_from(CostsConfig, manifest.config["costs"])
     bars = load_bars(data).select(manifest.assets)
@@ -105,8 +121,13 @@ def _local_url(config: TradeCommandConfig, broker: LocalBrokerConfig, manifest: 
         yield process.url
 
 
-def _confirm_live(config: TradeCommandConfig, manifest: Manifest, console: Console) -> None:
-    """Real money takes a typed confirmation at a terminal."""
+def _confirm_live(config: TradeCommandConfig, key: str, console: Console) -> None:
+    """Real money takes a typed confirmation at a terminal, once for an account, an artifact and its limits."""
+    manifest = read_manifest(pathlib.Path(config.artifact) / MANIFEST_NAME)
+    limits = {**dataclasses.asdict(config.trade), "dry_run": None, "bars": None}
+    wanted, folder = fingerprint(key, checksum(manifest), limits), folder_of(config)
+    if is_confirmed(folder, wanted):
+        return
     phrase = f"trade {config.trade.capital:.0f} dollars live"
     console.print(
         f"LIVE TRADING with real money: {', '.join(manifest.assets)}, up to ${config.trade.capital:,.2f}, artifact "
@@ -114,3 +135,4 @@ def _confirm_live(config: TradeCommandConfig, manifest: Manifest, console: Conso
     )
     if not sys.stdin.isatty() or sys.stdin.readline().strip() != phrase:
         raise Refusal(f"live trading was not confirmed; start it at a terminal and type '{phrase}'")
+    confirm(folder, wanted, phrase)

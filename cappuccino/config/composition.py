@@ -201,6 +201,24 @@ def train_config_of(values: Any) -> TrainConfig:
     return to_config(OmegaConf.merge(schema, loaded))
 
 
+def load_trade_config(path: pathlib.Path) -> roots.TradeCommandConfig:
+    """The configuration of a trader, as `save_config` wrote it. Raises InputError for what `trade` would not accept."""
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text())
+        broker = SCHEMAS["broker"][values["broker"]["name"]]
+        groups: dict[str, Any] = {
+            "broker": group_from(broker, values["broker"]),
+            "trade": group_from(trading.TraderConfig, values["trade"]),
+            "data": None if values["data"] is None else data_from(values["data"]),
+            "costs": None if values["costs"] is None else group_from(costs.CostsConfig, values["costs"]),
+        }
+        return group_from(roots.TradeCommandConfig, {**values, **groups})
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is not the configuration of a trader: {_one_line(str(error))}") from error
+
+
 def data_from(values: Mapping[str, Any]) -> data.DataConfig:
     """The `data` group that `dataclasses.asdict` took apart. Raises InputError if it is not one."""
     schema = SCHEMAS["data"].get(values.get("source", ""))

@@ -9,7 +9,7 @@ from cappuccino.config.checks import check_choice, check_name, check_ranges, che
 from cappuccino.config.costs import CostsConfig
 from cappuccino.config.data import DataConfig
 from cappuccino.config.stress import StressConfig
-from cappuccino.config.trading import CLOCK_NAMES, BrokerConfig, TraderConfig
+from cappuccino.config.trading import CLOCK_NAMES, DESK_ACTIONS, BrokerConfig, TraderConfig, TraderName
 from cappuccino.config.training import AgentConfig, EnvConfig, FeaturesConfig, NetworkConfig, PPOConfig, TrainingConfig
 from cappuccino.config.validation import ValidationConfig
 from cappuccino.config.verdict import VerdictConfig
@@ -155,6 +155,22 @@ class TradeCommandConfig:
 
 
 @dataclasses.dataclass
+class DeskConfig:
+    """`cappuccino trade status|halt|flatten|resume|accept|history`: what a person does about a trader."""
+
+    action: str
+    trade: TraderName
+    reason: str
+    live: bool
+    confirm: bool
+    out: str | None
+    runs_dir: str
+
+    def __post_init__(self) -> None:
+        check_choice("action", self.action, DESK_ACTIONS)
+
+
+@dataclasses.dataclass
 class ValidateCausalityConfig:
     """`cappuccino validate causality`. `data` are the bars of the artifact's training where it is None."""
 
@@ -207,6 +223,7 @@ ROOTS: dict[str, type[Any]] = {
     "export": ExportConfig,
     "exchange": ExchangeCommandConfig,
     "trade": TradeCommandConfig,
+    "trade_desk": DeskConfig,
     "data": DataCommandConfig,
     "validate_causality": ValidateCausalityConfig,
     "validate_artifact": ValidateArtifactConfig,

@@ -7,6 +7,8 @@ import dataclasses
 from cappuccino.config.checks import check_choice, check_name, check_ranges, check_rising_dates, unix_seconds
 from cappuccino.errors import InputError
 
+DESK_ACTIONS = ("status", "halt", "flatten", "resume", "accept", "history")
+
 CLOCK_NAMES = ("stepped", "accelerated", "real")
 
 
@@ -54,6 +56,16 @@ class AlpacaBrokerConfig(BrokerConfig):
     def __post_init__(self) -> None:
         check_choice("broker.name", self.name, ("alpaca",))
         super().__post_init__()
+
+
+@dataclasses.dataclass
+class TraderName:
+    """Which trader is meant, by its folder."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        check_name("trade.name", self.name)
 
 
 @dataclasses.dataclass

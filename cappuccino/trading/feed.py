@@ -1,4 +1,7 @@
-"""Live bars as a bar table: fetched once as far back as features reach, then the last three at each close."""
+"""Live bars as a bar table: fetched once as far back as features reach, then the last three at each close.
+
+What is fetched is stored, and after a restart only what is not in the store is fetched again.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,15 @@ from cappuccino.bars.table import BarTable, Origin
 from cappuccino.broker.protocol import BarArrays
 from cappuccino.errors import InputError
 from cappuccino.features.registry import FeatureSet, valid_rows
+from cappuccino.trading.bar_store import BarStore
+
+JUMP_DEVIATIONS = 15.0
+"""A close that has moved by more than so many deviations of the last JUMP_BARS closes' moves is fetched a second time."""
+
+JUMP_BARS = 168
+
+MIN_JUMP = 0.02
+"""A smaller move is never absurd, however quiet the market was."""
 
 RECENT = 3
 """Bars fetched at each close: late trades change a bar after it has closed, the last two are looked at again."""
@@ -45,6 +57,7 @@ class Feed:
     """The last bars of the assets, as many as the features' warm-up and `rows` more.
 
     rows: rows of features to keep, at least `lookback`. max_hole_bars: as in training; a longer hole starts a new segment.
+    store: where bars outlive the process. What it holds is taken over at the first update.
     """
 
     def __init__(
@@ -58,7 +71,9 @@ class Feed:
         rows: int,
         max_hole_bars: int,
         origin: Origin,
+        store: BarStore,
     ) -> None:
+        self._store = store
         self._source, self._features, self._assets = source, features, assets
         self._bar_seconds, self._lookback, self._max_hole_bars, self._origin = bar_seconds, lookback, max_hole_bars, origin
         self.depth = features.warmup + max(lookback, rows)
@@ -67,21 +82,91 @@ class Feed:
         self._last: int | None = None
 
     def update(self, bar: int) -> dict[str, Any]:
-        """Fetch what is new up to and including `bar`, which has closed; what changed of older bars, by kind.
+        """Fetch what is new up to and including `bar`, which has closed; what is to be said of the bars, by kind.
 
-        May be called again for the same bar. Raises BrokerUnavailable, and InputError for a bar off the clock.
+        restated, late: bars that changed, or came, after their time. zero_volume: assets that did not trade in `bar`.
+        jump: closes that moved absurdly, and were confirmed by fetching them again. unconfirmed: those that were not, and count
+        as missing. May be called again for the same bar. Raises BrokerUnavailable, and InputError for a bar off the clock.
         """
         oldest = bar - (self.depth - 1) * self._bar_seconds
+        if self._last is None:
+            self._restore(oldest, bar)
         start = oldest
         if self._last is not None:
             start = max(oldest, min(bar - (RECENT - 1) * self._bar_seconds, self._last - self._bar_seconds))
-        fetched = self._source.bars(self._assets, start, bar + self._bar_seconds, bar_seconds=self._bar_seconds)
+        fetched = self._fetch(start, bar)
         previous = self._last
         self._shift_to(bar)
         notes: dict[str, list[str]] = {}
+        jumps = self._jumps(fetched, oldest)
+        if jumps:
+            fetched = self._confirmed(fetched, self._fetch(start, bar), jumps, notes)
         for column, asset in enumerate(self._assets):
             self._take(column, asset, fetched[asset], oldest, previous, notes)
+            if self._mask[-1, column] and self._values[_FIELDS.index("volume"), -1, column] == 0:
+                notes.setdefault("zero_volume", []).append(asset)
+        self._store.put(fetched)
         return dict(notes)
+
+    def _fetch(self, start: int, bar: int) -> dict[str, BarArrays]:
+        return self._source.bars(self._assets, start, bar + self._bar_seconds, bar_seconds=self._bar_seconds)
+
+    def _restore(self, oldest: int, bar: int) -> None:
+        """Take over what is stored, if it reaches back as far as features do; else all is fetched."""
+        stored = self._store.get(self._assets, oldest, bar + self._bar_seconds)
+        stamps = [bars.timestamps for bars in stored.values()]
+        if any(len(column) == 0 or column[0] > oldest + self._bar_seconds * self._max_hole_bars for column in stamps):
+            return
+        last = min(int(column[-1]) for column in stamps)
+        self._shift_to(last)
+        for column, asset in enumerate(self._assets):
+            kept = BarArrays(*(values[stored[asset].timestamps <= last] for values in stored[asset]))
+            self._take(column, asset, kept, self._oldest(), None, {})
+
+    def _jumps(self, fetched: dict[str, BarArrays], oldest: int) -> dict[str, set[int]]:
+        """Openings of fetched bars that are not known and whose close is absurdly far from the one before, by asset."""
+        found: dict[str, set[int]] = {}
+        close = _FIELDS.index("close")
+        for column, asset in enumerate(self._assets):
+            known = np.log(self._values[close, self._mask[:, column], column][-JUMP_BARS - 1 :])
+            if len(known) < JUMP_BARS // 2:
+                continue
+            bound = max(JUMP_DEVIATIONS * float(np.std(np.diff(known))), MIN_JUMP)
+            last = known[-1]
+            for opening, price in zip(fetched[asset].timestamps.tolist(), fetched[asset].close.tolist(), strict=True):
+                row = (opening - oldest) // self._bar_seconds
+                is_known = self._mask[row, column] and self._values[close, row, column] == price
+                if not is_known and (price <= 0 or abs(np.log(price) - last) > bound):
+                    found.setdefault(asset, set()).add(opening)
+                elif not is_known:
+                    last = np.log(price)
+        return found
+
+    def _confirmed(
+        self,
+        first: dict[str, BarArrays],
+        second: dict[str, BarArrays],
+        jumps: dict[str, set[int]],
+        notes: dict[str, list[str]],
+    ) -> dict[str, BarArrays]:
+        """The second fetch, without the jumps that it does not confirm."""
+        kept = dict(second)
+        for asset, openings in jumps.items():
+            before = dict(zip(first[asset].timestamps.tolist(), first[asset].close.tolist(), strict=True))
+            after = dict(zip(second[asset].timestamps.tolist(), second[asset].close.tolist(), strict=True))
+            unconfirmed = set()
+            for opening in sorted(openings):
+                is_same = after.get(opening) == before[opening]
+                notes.setdefault("jump" if is_same else "unconfirmed", []).append(f"{asset} {opening} {before[opening]:g}")
+                if not is_same and opening in after and opening in self._jumps(second, self._oldest()).get(asset, ()):
+                    unconfirmed.add(opening)
+            keep = ~np.isin(second[asset].timestamps, sorted(unconfirmed))
+            kept[asset] = BarArrays(*(values[keep] for values in second[asset]))
+        return kept
+
+    def _oldest(self) -> int:
+        assert self._last is not None
+        return self._last - (self.depth - 1) * self._bar_seconds
 
     def missing(self) -> tuple[str, ...]:
         """Assets without a bar at the last update's bar."""

@@ -15,6 +15,7 @@ from cappuccino.errors import Refusal
 
 JOURNAL_NAME = "journal.sqlite"
 DRY_JOURNAL_NAME = "dry.sqlite"
+CONFIG_NAME = "trade.yaml"
 LOG_NAME = "trader.log"
 LOCK_NAME = "lock"
 ACCOUNTS = ".accounts"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, NamedTuple
@@ -99,19 +98,10 @@ def own_figures(
 def table_of(differences: Sequence[Difference]) -> str:
     """What a person reads before saying what to do."""
     lines = [f"{'':<6}{'journal, at least':>24}{'at most':>24}{'the venue has':>24}"]
-    lines += [f"{one.asset:<6}{one.low:>24f}{one.high:>24f}{one.found:>24f}" for one in differences]
+    lines += [f"{one.asset:<6}{one.low:>24,.9f}{one.high:>24,.9f}{one.found:>24,.9f}" for one in differences]
     return (
         "the venue's figures are not what the journal explains, and nothing is ordered\n"
         + "\n".join(lines)
         + "\nLook at the account's activity: a deposit, a reset, an order by hand, a fee above trade.fee_bps? "
         "`cappuccino trade accept` then takes the venue's figures over; trade.foreign=adopt|ignore does so by itself"
     )
-
-
-def accept(journal: Journal, figures: Mapping[str, Decimal], differences: Sequence[Difference], now: float) -> Anchor:
-    """Take the venue's figures over because a person said so, and write down what changed by that."""
-    anchor = journal.anchor()
-    assert anchor is not None
-    taken = dataclasses.replace(anchor, at=now, own=dict(figures), pending={})
-    journal.set_anchor(taken, [Adjustment(now, one.asset, one.change, "accept") for one in differences])
-    return taken

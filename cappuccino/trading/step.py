@@ -17,6 +17,7 @@ from cappuccino.errors import InputError, Refusal
 from cappuccino.features.registry import FeatureSet
 from cappuccino.plan import OrderRules, Plan
 from cappuccino.trading import drift, startup
+from cappuccino.trading.bar_store import BarStore
 from cappuccino.trading.clock import Clock
 from cappuccino.trading.execution import Execution
 from cappuccino.trading.feed import Feed, View
@@ -24,7 +25,7 @@ from cappuccino.trading.flatten import Flattener
 from cappuccino.trading.folder import Log
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.latch import KillSwitch
-from cappuccino.trading.orders import OrderDesk
+from cappuccino.trading.orders import LIST_MARGIN_S, OrderDesk
 from cappuccino.trading.patience import NoDecision, Patience
 from cappuccino.trading.reconcile import Foreign, Reconciler, own_figures
 from cappuccino.trading.records import Anchor, Decision, Mark
@@ -76,6 +77,7 @@ class BarStep:
         journal: Journal,
         log: Log,
         switch: KillSwitch,
+        store: BarStore,
         is_stopped: Callable[[], bool],
         hold_account: Callable[[str], object],
     ) -> None:
@@ -110,6 +112,7 @@ class BarStep:
             rows=drift.ROWS,
             max_hole_bars=settings.max_hole_bars,
             origin=Origin(**dataclasses.asdict(manifest.origin)),
+            store=store,
         )
         self._drift_checked: float | None = None
         self._looked_at_orders = clock.now()
@@ -251,7 +254,7 @@ class BarStep:
         self, view: View, listed: dict[str, Asset], until: float, notes: dict[str, Any]
     ) -> tuple[OwnAccount, dict[str, Decimal]]:
         """The trader's account at the closes, agreed with the journal, and its positions by asset."""
-        assets, since = self._manifest.assets, self._looked_at_orders
+        assets, since = self._manifest.assets, self._looked_at_orders - LIST_MARGIN_S
         orders = self._patience.ask(lambda: self._broker.orders_since(since), until)
         notes.update(self._meet_strangers(orders))
         self._looked_at_orders = self._clock.now()

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from cappuccino.artifact.manifest import Manifest
 from cappuccino.broker.protocol import Broker
 from cappuccino.errors import Halted, Refusal
+from cappuccino.trading.bar_store import BARS_NAME, BarStore
 from cappuccino.trading.clock import Clock
 from cappuccino.trading.folder import DRY_JOURNAL_NAME, JOURNAL_NAME, Log, account_locked, locked, open_log
 from cappuccino.trading.journal import Journal
@@ -77,8 +78,9 @@ class Trader:
             log.info("start", artifact=self._artifact, assets=self._manifest.assets, dry_run=settings.dry_run)
             switch = KillSwitch(journal, settings.folder, self._clock)
             try:
+                store = held.enter_context(contextlib.closing(BarStore(settings.folder / BARS_NAME)))
                 summary = self._run(
-                    journal, log, switch, lambda name: held.enter_context(account_locked(settings.folder, name))
+                    journal, log, switch, store, lambda name: held.enter_context(account_locked(settings.folder, name))
                 )
             except Halted as halted:
                 switch.throw(str(halted), "trader")
@@ -111,7 +113,9 @@ class Trader:
         with contextlib.closing(Journal(dry)) as journal:
             yield journal
 
-    def _run(self, journal: Journal, log: Log, switch: KillSwitch, hold_account: Callable[[str], object]) -> Summary:
+    def _run(
+        self, journal: Journal, log: Log, switch: KillSwitch, store: BarStore, hold_account: Callable[[str], object]
+    ) -> Summary:
         settings, clock, bar_seconds = self._settings, self._clock, self._manifest.bar_seconds
         timing = settings.timing or Timing.for_bars(bar_seconds)
         try:
@@ -126,6 +130,7 @@ class Trader:
                 journal,
                 log,
                 switch,
+                store,
                 lambda: self._is_stopped,
                 hold_account,
             )

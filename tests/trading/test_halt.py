@@ -1,0 +1,154 @@
+"""The kill switch: thrown by command, file or the trader itself, it cancels, sells if asked to, and holds until it is released."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import threading
+import time
+from decimal import Decimal
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+from loopback import HOUR, serving, walk
+from trading_scenarios import manifest_of, restless, trader, venue_of
+
+from cappuccino.broker.alpaca import AlpacaBroker
+from cappuccino.errors import Halted
+from cappuccino.trading.clock import RealClock
+from cappuccino.trading.journal import Journal
+from cappuccino.trading.journal_reading import read_decisions, read_halts, read_orders
+from cappuccino.trading.latch import HALT_FILE, KillSwitch
+from cappuccino.trading.records import FINAL
+
+ROWS, START = 260, 200
+
+
+def _switch(folder: pathlib.Path, journal: Journal) -> KillSwitch:
+    return KillSwitch(journal, folder, RealClock())
+
+
+@given(st.lists(st.sampled_from(["throw", "flatten", "file", "file flatten", "look", "restart"]), max_size=12))
+def test_only_a_release_ends_a_halt_whatever_else_happens(tmp_path_factory: pytest.TempPathFactory, events: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("halt")
+    journal = Journal(folder / "journal.sqlite")
+    is_halted = wants_flat = False
+    for event in events:
+        switch = _switch(folder, journal)
+        if event == "throw":
+            switch.throw("by hand", "command")
+        elif event == "flatten":
+            switch.throw("by hand", "command", flatten=True)
+        elif event.startswith("file"):
+            (folder / HALT_FILE).write_text(event)
+        elif event == "restart":
+            journal.close()
+            journal = Journal(folder / "journal.sqlite")
+        is_halted |= event in ("throw", "flatten") or event.startswith("file")
+        wants_flat |= "flatten" in event
+        thrown = _switch(folder, journal).thrown()
+        assert (thrown is not None) == is_halted
+        assert (thrown is not None and thrown.flatten) == wants_flat
+    _switch(folder, journal).release("over", "command")
+    assert _switch(folder, journal).thrown() is None
+    assert not (folder / HALT_FILE).exists()
+    journal.close()
+
+
+def _halting(folder: pathlib.Path, at_call: int, word: str):
+    calls = []
+
+    def decide(window: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        calls.append(1)
+        if len(calls) == at_call:
+            (folder / HALT_FILE).write_text(word)
+        return restless(window, weights)
+
+    return decide
+
+
+def test_a_file_halts_at_once_and_a_restart_stays_halted_until_released(tmp_path: pathlib.Path) -> None:
+    table = walk(ROWS)
+    venue = venue_of(table, START)
+    with serving(venue) as url:
+        with pytest.raises(Halted, match=r"halted by file since .*resume"):
+            trader(url, tmp_path, manifest_of(table), decide=_halting(tmp_path, 4, "")).run()
+        placed = len(venue.ledger.orders)
+        assert not any(order.is_open for order in venue.ledger.orders.values())
+        decisions = read_decisions(tmp_path / "journal.sqlite")
+        assert [decision["phase"] for decision in decisions] == ["done"] * 3 + ["none"]
+        assert decisions[-1]["reason"] == "told to stop or halted while it was decided"
+        for _ in range(2):
+            with pytest.raises(Halted):
+                trader(url, tmp_path, manifest_of(table), bars=2).run()
+        assert len(venue.ledger.orders) == placed
+        with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
+            _switch(tmp_path, journal).release("over", "command")
+        assert trader(url, tmp_path, manifest_of(table), bars=2).run().decisions == 2
+        assert len(venue.ledger.orders) > placed
+    assert [bool(row["is_halted"]) for row in read_halts(tmp_path / "journal.sqlite")] == [True, False]
+
+
+def test_a_flatten_sells_everything_and_is_done_once(tmp_path: pathlib.Path) -> None:
+    table = walk(ROWS)
+    venue = venue_of(table, START)
+    with serving(venue) as url:
+        with pytest.raises(Halted, match=r"everything was sold, left is 0\.00000000\d+ BTC"):
+            trader(url, tmp_path, manifest_of(table), decide=_halting(tmp_path, 4, "flatten")).run()
+        assert all(holding.quantity < Decimal("1e-8") for holding in venue.ledger.holdings.values())
+        placed = len(venue.ledger.orders)
+        with pytest.raises(Halted, match="everything was sold"):
+            trader(url, tmp_path, manifest_of(table)).run()
+        assert len(venue.ledger.orders) == placed
+    orders = read_orders(tmp_path / "journal.sqlite")
+    flattening = [order for order in orders if order["sequence"] > 0]
+    assert flattening
+    assert all(order["side"] == "sell" and order["state"] == "filled" for order in flattening)
+    assert {order["client_order_id"] for order in orders} == {o.ticket.client_order_id for o in venue.ledger.orders.values()}
+
+
+def test_what_is_set_aside_is_not_flattened(tmp_path: pathlib.Path) -> None:
+    table = walk(ROWS)
+    venue = venue_of(table, START, holdings={"ETH": "3"})
+    with serving(venue) as url, pytest.raises(Halted):
+        trader(url, tmp_path, manifest_of(table), decide=_halting(tmp_path, 4, "flatten"), foreign="ignore").run()
+    assert abs(venue.ledger.holdings["ETH"].quantity - 3) < Decimal("1e-8")
+    assert venue.ledger.holdings["BTC"].quantity < Decimal("1e-8")
+
+
+def test_a_command_halts_a_trader_that_waits(tmp_path: pathlib.Path) -> None:
+    """In real time: the trader sleeps to the close of an hour, and is halted within a second of the switch."""
+    table = walk(ROWS)
+    now = time.time()
+    late = table.timestamps[START] + HOUR
+    table = type(table)(**{**table.__dict__, "timestamps": table.timestamps + int(now // HOUR * HOUR - late)})
+    venue = venue_of(table, START)
+    with serving(venue) as url:
+        broker = AlpacaBroker("key", "secret", trading_url=url)
+        venue.clock.advance(time.time())
+        one = trader(url, tmp_path, manifest_of(table), broker=broker)
+        one._clock = RealClock()  # pyright: ignore[reportPrivateUsage]
+        ended: list[BaseException] = []
+
+        def go() -> None:
+            try:
+                one.run()
+            except Halted as halted:
+                ended.append(halted)
+
+        thread = threading.Thread(target=go)
+        thread.start()
+        while not (tmp_path / "journal.sqlite").exists():
+            time.sleep(0.01)
+        time.sleep(0.5)
+        with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
+            _switch(tmp_path, journal).throw("drill", "command")
+        began = time.monotonic()
+        thread.join(20)
+        assert not thread.is_alive()
+        assert time.monotonic() - began < 5
+    (halted,) = ended
+    assert "drill" in str(halted)
+    assert all(order["state"] in FINAL for order in read_orders(tmp_path / "journal.sqlite"))
