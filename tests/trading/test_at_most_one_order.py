@@ -12,10 +12,11 @@ import time
 from collections import Counter
 from decimal import Decimal
 
+import numpy as np
 import pytest
 from faulty_broker import Crash, FaultyBroker
 from loopback import HOUR, serving, walk
-from trading_scenarios import manifest_of, trader, venue_of
+from trading_scenarios import manifest_of, restless, trader, venue_of
 
 from cappuccino.broker.alpaca import AlpacaBroker
 from cappuccino.broker.exchange.venue import Venue
@@ -136,12 +137,17 @@ def test_an_order_of_the_same_id_but_another_size_is_refused(tmp_path: pathlib.P
     venue = venue_of(table, START)
     name = client_order_id(venue.account_id, "artifact", int(table.timestamps[START]), "ETH", "buy")
     with serving(venue) as url:
-        AlpacaBroker("key", "secret", trading_url=url).submit(OrderRequest("ETH", "buy", Decimal("0.05"), name))
+
+        def decide(window: np.ndarray, weights: np.ndarray) -> np.ndarray:
+            if not venue.ledger.orders:
+                AlpacaBroker("key", "secret", trading_url=url).submit(OrderRequest("ETH", "buy", Decimal("0.05"), name))
+            return restless(window, weights)
+
         with pytest.raises(Halted, match=r"the venue's order .* was the trader's folder lost"):
-            trader(url, tmp_path, manifest_of(table), bars=1, capital=Decimal(99_000), foreign="adopt").run()
+            trader(url, tmp_path, manifest_of(table), decide=decide, bars=1, capital=Decimal(99_000)).run()
         placed = len(venue.ledger.orders)
         with pytest.raises(Halted, match="halted by trader since"):
-            trader(url, tmp_path, manifest_of(table), bars=1, capital=Decimal(99_000), foreign="adopt").run()
+            trader(url, tmp_path, manifest_of(table), bars=1, capital=Decimal(99_000), foreign="ignore").run()
     assert len(venue.ledger.orders) == placed
 
 

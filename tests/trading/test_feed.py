@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,6 +19,7 @@ from cappuccino.bars.table import BarTable, Origin
 from cappuccino.broker.protocol import BarArrays
 from cappuccino.errors import InputError
 from cappuccino.features.registry import FeatureSet
+from cappuccino.trading.bar_store import BarStore, read_bars
 from cappuccino.trading.feed import Feed, table_from_grid
 
 FIELDS = ("open", "high", "low", "close", "volume")
@@ -70,7 +72,7 @@ class Replay:
         yield from (getattr(self.table, name)[:, k] for name in FIELDS)
 
 
-def _feed(replay: Replay, rows: int = 20) -> Feed:
+def _feed(replay: Replay, rows: int = 20, store: BarStore | None = None) -> Feed:
     return Feed(
         replay,
         FeatureSet(FEATURES),
@@ -80,6 +82,7 @@ def _feed(replay: Replay, rows: int = 20) -> Feed:
         rows=rows,
         max_hole_bars=3,
         origin=ORIGIN,
+        store=store or BarStore(pathlib.Path(":memory:")),
     )
 
 
@@ -138,3 +141,81 @@ def test_a_bar_off_the_clock_is_refused(table: BarTable) -> None:
     replay = Replay(dataclasses.replace(table, timestamps=table.timestamps + 60))
     with pytest.raises(InputError, match="which is no multiple of 3600 s"):
         _feed(replay).update(int(table.timestamps[300]))
+
+
+def test_after_a_restart_only_what_is_new_is_fetched(table: BarTable, tmp_path: pathlib.Path) -> None:
+    path, replay, again = tmp_path / "bars.sqlite", Replay(table), Replay(table)
+    store = BarStore(path)
+    feed = _feed(replay, store=store)
+    for row in (300, 301, 302):
+        feed.update(int(table.timestamps[row]))
+    store.close()
+    restarted, alone = _feed(again, store=BarStore(path)), _feed(Replay(table))
+    for row in (306, 307):
+        assert restarted.update(int(table.timestamps[row])) == {}
+    alone.update(int(table.timestamps[307]))
+    assert restarted.table().fingerprint() == alone.table().fingerprint()
+    assert again.asked == [6, 3]
+    stored = read_bars(path, ASSETS, int(table.timestamps[300]), int(table.timestamps[308]))
+    for k, asset in enumerate(ASSETS):
+        there = np.flatnonzero(table.mask[300:308, k]) + 300
+        np.testing.assert_array_equal(stored[asset].timestamps, table.timestamps[there])
+        np.testing.assert_array_equal(stored[asset].close, table.close[there, k])
+
+
+def test_a_store_that_does_not_reach_back_far_enough_is_not_relied_on(table: BarTable, tmp_path: pathlib.Path) -> None:
+    store, again = BarStore(tmp_path / "bars.sqlite"), Replay(table)
+    _feed(Replay(table), store=store).update(int(table.timestamps[390]))
+    feed = _feed(again, rows=60, store=store)
+    feed.update(int(table.timestamps[391]))
+    assert again.asked == [feed.depth]
+
+
+class Wavering(Replay):
+    """A replay whose answers are multiplied, at one bar of one asset, by a factor of each fetch."""
+
+    def __init__(self, table: BarTable, row: int, factors: list[float]) -> None:
+        super().__init__(table)
+        self.at, self.factors = int(table.timestamps[row]), factors
+
+    def bars(self, assets: tuple[str, ...], start: int, stop: int, *, bar_seconds: int) -> dict[str, BarArrays]:
+        found = super().bars(assets, start, stop, bar_seconds=bar_seconds)
+        eth = found["ETH"]
+        if self.at in eth.timestamps:
+            factor = np.where(eth.timestamps == self.at, self.factors.pop(0) if self.factors else 1.0, 1.0)
+            found["ETH"] = eth._replace(
+                open=eth.open * factor, high=eth.high * factor, low=eth.low * factor, close=eth.close * factor
+            )
+        return found
+
+
+def test_an_absurd_bar_is_believed_only_when_it_is_fetched_twice(table: BarTable) -> None:
+    at, close = int(table.timestamps[310]), table.close[310, 1]
+    said = {factor: f"ETH {at} {close * factor:g}" for factor in (3.0, 0.2, 5.0)}
+    cases = [
+        ([3.0, 3.0], "jump", said[3.0], 3.0),
+        ([3.0, 1.0], "unconfirmed", said[3.0], 1.0),
+        ([0.2, 5.0], "unconfirmed", said[0.2], None),
+    ]
+    for factors, kind, text, believed in cases:
+        feed = _feed(Wavering(table, 310, list(factors)))
+        assert feed.update(int(table.timestamps[309])) == {}
+        assert feed.update(at) == {kind: [text]}
+        assert feed.missing() == (("ETH",) if believed is None else ())
+        if believed is not None:
+            assert feed.table().close[-1, 1] == close * believed
+
+
+def test_a_usual_move_is_fetched_once(table: BarTable) -> None:
+    replay = Wavering(table, 310, [1.03])
+    feed = _feed(replay)
+    feed.update(int(table.timestamps[309]))
+    assert feed.update(int(table.timestamps[310])) == {}
+    assert len(replay.asked) == 2
+
+
+def test_a_bar_without_trades_is_told(table: BarTable) -> None:
+    volume = table.volume.copy()
+    volume[310, 2] = 0
+    feed = _feed(Replay(dataclasses.replace(table, volume=volume)))
+    assert feed.update(int(table.timestamps[310])) == {"zero_volume": ["LTC"]}
