@@ -36,6 +36,7 @@ NEEDED = {
     "backtest": ["run=x"],
     "export": ["run=x"],
     "trade": ["artifact=x"],
+    "trade_desk": ["action=status"],
     "validate_causality": ["artifact=x"],
     "validate_artifact": ["artifact=x"],
 }
