@@ -77,6 +77,7 @@ class AlpacaBroker:
     live: must be true for the live host; Refusal otherwise, and for any host but Alpaca's or this machine.
     deadline_s: seconds that a call takes at most; a read's attempts share it, each with at most half of it.
     sleep: waits between a read's attempts.
+    answered: told the HTTP status of every answer, on another thread; must not raise.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class AlpacaBroker:
         live: bool = False,
         deadline_s: float | int = 10.0,
         sleep: Callable[[float], None] = time.sleep,
+        answered: Callable[[int], None] | None = None,
     ) -> None:
         if not key or not secret:
             raise InputError("Alpaca needs a key and its secret; any two words do for a local exchange")
@@ -109,6 +111,8 @@ class AlpacaBroker:
         self._data = CryptoHistoricalDataClient(key, secret, raw_data=True, url_override=self.data_url)
         self._session = DeadlineSession(deadline_s)
         self._session.trust_env = not is_local
+        if answered is not None:
+            self._session.hooks["response"].append(lambda response, **_: answered(response.status_code))
         for client in (self._trading, self._data):
             client._session = self._session
             client._retry = 0  # alpaca-py would repeat a POST after 429 and 504

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from cappuccino.config import costs, data, roots, stress, sweep, trading, training, validation, verdict
+from cappuccino.config import costs, data, roots, stress, sweep, trading, training, validation, verdict, watch
 from cappuccino.config.roots import TrainConfig
 from cappuccino.errors import InputError
 
@@ -33,6 +33,7 @@ SCHEMAS: dict[str, dict[str, type[Any]]] = {
     "stress": {"stress": stress.StressConfig},
     "hydra/sweeper": {"optuna": sweep.SweeperConfig},
     "hydra/launcher": {"ray": sweep.RayConfig},
+    "watch": {"watch": watch.WatchConfig},
     "broker": {"local": trading.LocalBrokerConfig, "alpaca": trading.AlpacaBrokerConfig},
 }
 """The typed schema `<name>_schema` of each group, on which the group's YAML files build: what it lacks, they cannot have."""
@@ -211,6 +212,7 @@ def load_trade_config(path: pathlib.Path) -> roots.TradeCommandConfig:
         groups: dict[str, Any] = {
             "broker": group_from(broker, values["broker"]),
             "trade": group_from(trading.TraderConfig, values["trade"]),
+            "watch": group_from(watch.WatchConfig, values["watch"]),
             "data": None if values["data"] is None else data_from(values["data"]),
             "costs": None if values["costs"] is None else group_from(costs.CostsConfig, values["costs"]),
         }

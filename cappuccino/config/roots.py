@@ -13,6 +13,7 @@ from cappuccino.config.trading import CLOCK_NAMES, DESK_ACTIONS, BrokerConfig, T
 from cappuccino.config.training import AgentConfig, EnvConfig, FeaturesConfig, NetworkConfig, PPOConfig, TrainingConfig
 from cappuccino.config.validation import ValidationConfig
 from cappuccino.config.verdict import VerdictConfig
+from cappuccino.config.watch import WatchConfig
 from cappuccino.errors import InputError
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -150,6 +151,7 @@ class TradeCommandConfig:
     data: DataConfig | None
     costs: CostsConfig | None
     trade: TraderConfig
+    watch: WatchConfig
     live: bool
     runs_dir: str
 

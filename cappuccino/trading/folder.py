@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
+import logging.handlers
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import Any, Protocol, TextIO, runtime_checkable
+from typing import Any, NoReturn, Protocol, TextIO, runtime_checkable
 
 import structlog
 
@@ -88,11 +90,17 @@ def _pid(file: TextIO) -> str:
 
 
 @contextlib.contextmanager
-def open_log(folder: pathlib.Path) -> Iterator[Log]:
-    """A log of JSON lines, appended to `trader.log` and flushed line by line."""
-    with (folder / LOG_NAME).open("a", encoding="utf-8") as file:
+def open_log(folder: pathlib.Path, *, size_mb: float | int = 10, kept: int = 10) -> Iterator[Log]:
+    """A log of JSON lines, appended to `trader.log` and flushed line by line; threads may share it.
+
+    One that a line would make longer than `size_mb` megabytes is first renamed `trader.log.1`, older ones up to `kept`.
+    """
+    handler = logging.handlers.RotatingFileHandler(
+        folder / LOG_NAME, maxBytes=max(1, round(size_mb * 1e6)), backupCount=kept, encoding="utf-8"
+    )
+    with contextlib.closing(handler):
         yield structlog.wrap_logger(
-            structlog.WriteLogger(file),
+            _Lines(handler),
             wrapper_class=structlog.make_filtering_bound_logger("info"),
             processors=[
                 structlog.processors.add_log_level,
@@ -100,3 +108,21 @@ def open_log(folder: pathlib.Path) -> Iterator[Log]:
                 structlog.processors.JSONRenderer(),
             ],
         ).bind()
+
+
+class _Lines:
+    """A structlog logger that writes finished lines to a handler, and raises what the handler would print and forget."""
+
+    def __init__(self, handler: logging.Handler) -> None:
+        self._handler = handler
+        handler.handleError = _raise  # pyright: ignore[reportAttributeAccessIssue]
+
+    def msg(self, message: str) -> None:
+        self._handler.handle(logging.makeLogRecord({"msg": message}))
+
+    log = debug = info = warning = error = critical = msg
+
+
+def _raise(record: logging.LogRecord) -> NoReturn:
+    del record
+    raise  # noqa: PLE0704 - called while the error is handled
