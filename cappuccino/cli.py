@@ -85,7 +85,7 @@ def _form(command: str, words: list[str]) -> tuple[str, list[str]]:
         raise InputError(f"say one of {'|'.join(FORMS[command])} at most, and once; got {' '.join(given)}")
     if given:
         return f"{command}_{given[0]}", [word for word in words if word != given[0]]
-    if any(word.startswith("artifact=") for word in words):
+    if command == "validate" and any(word.startswith("artifact=") for word in words):
         return f"{command}_artifact", words
     return command, words
 

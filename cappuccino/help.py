@@ -17,7 +17,7 @@ class Help(NamedTuple):
 ACTIONS: dict[str, tuple[str, ...]] = {"data": ("fetch", "inspect")}
 """Commands that take a second word."""
 
-FORMS: dict[str, tuple[str, ...]] = {"validate": ("causality",)}
+FORMS: dict[str, tuple[str, ...]] = {"validate": ("causality",), "doctor": ("notify",)}
 """Commands that may take a second word, which has a configuration of its own."""
 
 DESKS: dict[str, tuple[str, ...]] = {"trade": ("status", "halt", "flatten", "resume", "accept", "history")}
@@ -167,6 +167,23 @@ COMMANDS: dict[str, Help] = {
             ("reason=TEXT", "of halt, flatten, resume: for the journal"),
             ("confirm=true", "of accept: take over what the table shows"),
             ("live=true", "of status: again and again"),
+        ),
+    ),
+    "doctor": Help(
+        "say what would keep a trader from trading, and what to do about it",
+        "Checks keys, clock, account, artifact, bars, the trader's folder and the disk; sends no order. Each line says ok,\n"
+        "warning or problem; with a problem the exit code is 3. `notify` sends a test notification to every URL in\n"
+        "CAPPUCCINO_NOTIFY and fetches the one in CAPPUCCINO_HEARTBEAT, and says by number which took it.",
+        (
+            "cappuccino doctor artifact=runs/first/artifact broker=alpaca trade.name=paper",
+            "cappuccino doctor notify",
+        ),
+        (
+            ("artifact=FOLDER", "what is to be traded"),
+            ("broker=local|alpaca", "where"),
+            ("trade.name=NAME", "the trader's folder"),
+            ("trade.capital=100000", "dollars it may use"),
+            ("watch.disk_mb=500", "free megabytes below which it warns"),
         ),
     ),
     "bench": Help(

@@ -9,7 +9,7 @@ from cappuccino.config.checks import check_choice, check_name, check_ranges, che
 from cappuccino.config.costs import CostsConfig
 from cappuccino.config.data import DataConfig
 from cappuccino.config.stress import StressConfig
-from cappuccino.config.trading import CLOCK_NAMES, DESK_ACTIONS, BrokerConfig, TraderConfig, TraderName
+from cappuccino.config.trading import CLOCK_NAMES, DESK_ACTIONS, BrokerConfig, TraderCapital, TraderConfig, TraderName
 from cappuccino.config.training import AgentConfig, EnvConfig, FeaturesConfig, NetworkConfig, PPOConfig, TrainingConfig
 from cappuccino.config.validation import ValidationConfig
 from cappuccino.config.verdict import VerdictConfig
@@ -173,6 +173,25 @@ class DeskConfig:
 
 
 @dataclasses.dataclass
+class DoctorConfig:
+    """`cappuccino doctor`. Without an `artifact` what hangs on one is not looked at."""
+
+    artifact: str | None
+    broker: BrokerConfig
+    trade: TraderCapital
+    watch: WatchConfig
+    runs_dir: str
+
+
+@dataclasses.dataclass
+class DoctorNotifyConfig:
+    """`cappuccino doctor notify`."""
+
+    watch: WatchConfig
+    runs_dir: str
+
+
+@dataclasses.dataclass
 class ValidateCausalityConfig:
     """`cappuccino validate causality`. `data` are the bars of the artifact's training where it is None."""
 
@@ -226,6 +245,8 @@ ROOTS: dict[str, type[Any]] = {
     "exchange": ExchangeCommandConfig,
     "trade": TradeCommandConfig,
     "trade_desk": DeskConfig,
+    "doctor": DoctorConfig,
+    "doctor_notify": DoctorNotifyConfig,
     "data": DataCommandConfig,
     "validate_causality": ValidateCausalityConfig,
     "validate_artifact": ValidateArtifactConfig,

@@ -69,6 +69,17 @@ class TraderName:
 
 
 @dataclasses.dataclass
+class TraderCapital(TraderName):
+    """Which trader is meant, and the money that it may use."""
+
+    capital: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges("trade", self, capital="(0, inf)")
+
+
+@dataclasses.dataclass
 class TraderConfig:
     name: str
     capital: float

@@ -125,4 +125,4 @@ class _Lines:
 
 def _raise(record: logging.LogRecord) -> NoReturn:
     del record
-    raise  # noqa: PLE0704 - called while the error is handled
+    raise

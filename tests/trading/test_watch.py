@@ -44,7 +44,7 @@ class Receiver:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            do_GET = do_POST
+            do_GET = do_POST  # noqa: N815 - the library names it
 
             def log_message(self, format: str, *args: Any) -> None:
                 del format, args
@@ -148,9 +148,12 @@ def test_health_is_bad_while_halted_and_once_two_bars_passed_without_one(tmp_pat
 
 
 def test_a_port_that_is_taken_is_an_input_error(tmp_path: pathlib.Path) -> None:
-    with receiver() as other, pytest.raises(InputError, match=r"watch\.port"):
-        with watching(tmp_path, Hand(), {}, port=other.server.server_port):
-            pass
+    with (
+        receiver() as other,
+        pytest.raises(InputError, match=r"watch\.port"),
+        watching(tmp_path, Hand(), {}, port=other.server.server_port),
+    ):
+        pass
 
 
 def test_notifications_heartbeat_and_the_daily_summary_arrive(tmp_path: pathlib.Path) -> None:
