@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.server
 import pathlib
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -78,3 +80,50 @@ def test_a_trader_that_runs_is_halted_or_has_lost_its_journal_is_told(doctor: Do
     code, found = doctor()
     assert code == REFUSED
     assert "cannot be read" in found["folder"]
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    """Takes what is sent to /good and to nothing else."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200 if self.path.startswith("/good") else 500)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_POST  # noqa: N815 - the library names it
+
+    def log_message(self, format: str, *args: object) -> None:
+        del format, args
+
+
+def test_notify_says_by_number_which_url_worked(
+    tmp_path: pathlib.Path, terminal: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"127.0.0.1:{server.server_port}"
+
+    def ask(notify: str, heartbeat: str) -> tuple[int, str]:
+        monkeypatch.setenv("CAPPUCCINO_NOTIFY", notify)
+        monkeypatch.setenv("CAPPUCCINO_HEARTBEAT", heartbeat)
+        code = main(["doctor", "notify", f"runs_dir={tmp_path}"])
+        told = terminal.readouterr()
+        assert "planted" not in told.out + told.err
+        return code, told.out + told.err
+
+    with server:
+        good, bad = f"json://{address}/good/planted", f"xml://{address}/bad/planted"
+        code, out = ask(f"{good} {bad}", f"http://{address}/good/planted")
+        assert code == REFUSED
+        assert "notification 1 (json)  ok" in out
+        assert "notification 2 (xml)  problem" in out
+        assert "heartbeat  ok" in out
+        assert ask(good, "")[0] == 0
+        code, out = ask("", f"http://{address}/bad/planted")
+        assert (code, "heartbeat  problem" in out) == (REFUSED, True)
+        code, out = ask("", "http://127.0.0.1:9/planted")
+        assert (code, "ConnectionError" in out) == (REFUSED, True)
+        server.shutdown()
+    assert ask("", "")[0] == INPUT_ERROR
+    assert ask("nonsense://planted", "")[0] == INPUT_ERROR
