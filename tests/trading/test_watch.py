@@ -6,6 +6,7 @@ import contextlib
 import http.server
 import json
 import pathlib
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 import requests
+from hypothesis import given
+from hypothesis import strategies as st
 from loopback import serving, walk
 from trading_scenarios import venue_of
 
@@ -21,6 +24,8 @@ from cappuccino.config.watch import WatchConfig
 from cappuccino.errors import InputError
 from cappuccino.trading.folder import LOG_NAME, open_log
 from cappuccino.trading.watch import BarReport, Watch, Watcher, open_watch, watch_hosts
+from cappuccino.trading.watch.announcer import Announcer
+from cappuccino.trading.watch.notify import Target
 
 HOUR = 3600
 SECRET = "planted-5ec4e7"
@@ -179,6 +184,44 @@ def test_notifications_heartbeat_and_the_daily_summary_arrive(tmp_path: pathlib.
         "1 bars without a decision: late",
     ):
         assert part in summary
+
+
+class Ear(Target):
+    """A target that needs no network: keeps the daily summaries."""
+
+    def __init__(self) -> None:
+        self.label = "ear"
+        self.heard: list[str] = []
+
+    def send(self, title: str, body: str) -> bool:
+        if title.endswith("daily summary"):
+            self.heard.append(body)
+        return True
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 3)), min_size=1, max_size=40), st.integers(0, 23))
+def test_every_bar_and_fill_is_in_exactly_one_daily_summary(steps: list[tuple[int, int]], hour: int) -> None:
+    """steps: hours between bars, and fills; the trader was down in between."""
+    ear, errors = Ear(), []
+    clock = int(Hand.at) + hour * HOUR
+
+    class Log:
+        def info(self, event: str, **values: Any) -> None:
+            errors.append((event, values))
+
+        warning = error = info
+
+    announcer = Announcer("paper", [ear], None, float(clock), Log(), lambda: None)
+    for hours, fills in [*steps, (48, 0)]:
+        clock += hours * HOUR
+        announcer.bar(BarReport(clock - HOUR, clock + 3.0, equity=1000.0, fills=fills))
+    announcer.close(5)
+    counted = [tuple(map(int, re.search(r"(\d+) bars, (\d+) orders", body).groups())) for body in ear.heard]  # pyright: ignore
+    last = clock - HOUR
+    is_open = last // 86_400 == (clock + 3) // 86_400
+    assert sum(bars for bars, _ in counted) == len(steps) + (not is_open)
+    assert sum(fills for _, fills in counted) == sum(fills for _, fills in steps)
+    assert errors == []
 
 
 def test_servers_that_hang_delay_nothing_and_what_is_dropped_is_counted(tmp_path: pathlib.Path) -> None:

@@ -49,14 +49,11 @@ class Announcer:
 
     def bar(self, report: BarReport) -> None:
         """See `Watch.bar`. The summary of a UTC day goes out with its last bar, or the first one later."""
-        is_of_old_day = not self._day.is_over(report.bar)
-        if is_of_old_day:
-            self._day.add(report)
+        if self._day.is_over(report.bar):
+            self._end_day(report.bar)
+        self._day.add(report)
         if self._day.is_over(report.at):
-            self._send(f"{self._name}: daily summary", self._day.text())
-            self._day = Day(report.at // DAY_S * DAY_S)
-            if not is_of_old_day:
-                self._day.add(report)
+            self._end_day(report.at)
         if self._pulse is not None and self._heartbeat is not None:
             self._pulse.put(lambda beat=self._heartbeat.beat: _deliver(beat))
 
@@ -70,6 +67,11 @@ class Announcer:
             line.close(timeout_s)
         if self._pulse is not None:
             self._pulse.close(timeout_s)
+
+    def _end_day(self, at: float) -> None:
+        """Tell of the day; another one begins, which `at` is in."""
+        self._send(f"{self._name}: daily summary", self._day.text())
+        self._day = Day(at // DAY_S * DAY_S)
 
     def _send(self, title: str, body: str) -> None:
         for target, line in self._lines:
