@@ -20,7 +20,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {"data": ("fetch", "inspect")}
 FORMS: dict[str, tuple[str, ...]] = {"validate": ("causality",), "doctor": ("notify",)}
 """Commands that may take a second word, which has a configuration of its own."""
 
-DESKS: dict[str, tuple[str, ...]] = {"trade": ("status", "halt", "flatten", "resume", "accept", "history")}
+DESKS: dict[str, tuple[str, ...]] = {"trade": ("status", "halt", "flatten", "resume", "accept", "review", "history")}
 """Commands that may take a second word, all of which share one configuration, `<command>_desk`."""
 
 PLAIN: dict[str, str] = {"bench": "[NAME ...] [--small] [--out FOLDER]"}
@@ -148,12 +148,14 @@ COMMANDS: dict[str, Help] = {
         "it goes on where it was. Keys of broker=alpaca are read from APCA_API_KEY_ID and APCA_API_SECRET_KEY.\n"
         "With a second word it is about a trader that there is. `status` shows it. `halt` throws its kill switch: open\n"
         "orders are canceled and none is sent until `resume`; `flatten` sells everything besides. `accept` takes over\n"
-        "what the venue says, where the trader refused to. `history` prints its orders as CSV.",
+        "what the venue says, where the trader refused to. `review` explains, cause by cause, what it earned otherwise than\n"
+        "the backtest. `history` prints its orders as CSV.",
         (
             "cappuccino trade artifact=runs/first/artifact broker=local data=files data.path=bars/binance_1h trade.bars=168",
             "cappuccino trade artifact=runs/first/artifact broker=alpaca trade.name=paper trade.dry_run=true",
             "cappuccino trade status trade.name=paper live=true",
             "cappuccino trade halt trade.name=paper reason=maintenance",
+            "cappuccino trade review trade.name=paper out=review.csv",
             "cappuccino trade history trade.name=paper out=orders.csv",
         ),
         (

@@ -1,4 +1,4 @@
-"""`cappuccino trade status|halt|flatten|resume|accept|history`: what a person does about a trader. Imports no JAX."""
+"""`cappuccino trade status|halt|flatten|resume|accept|review|history`: what a person does about a trader. Imports no JAX."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import time
 from rich.console import Console
 from rich.live import Live
 
+from cappuccino.artifact.runtime import load_artifact
 from cappuccino.commands import trade
-from cappuccino.config.composition import load_trade_config
+from cappuccino.config.composition import data_from, load_trade_config
 from cappuccino.config.roots import DeskConfig, TradeCommandConfig
 from cappuccino.errors import Halted, InputError, Refusal
 from cappuccino.trading import accept
@@ -19,6 +20,9 @@ from cappuccino.trading.folder import CONFIG_NAME, JOURNAL_NAME, locked, running
 from cappuccino.trading.history import write_history
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.latch import KillSwitch
+from cappuccino.trading.review import review
+from cappuccino.trading.review_table import review_table, write_review
+from cappuccino.trading.session import load_session
 from cappuccino.trading.status import status_of, status_table
 
 REFRESH_S = 2.0
@@ -38,6 +42,7 @@ def run(config: DeskConfig) -> None:
         "flatten": _flatten,
         "resume": _resume,
         "accept": _accept,
+        "review": _review,
         "history": _history,
     }[config.action](config, folder, console)
 
@@ -125,6 +130,23 @@ def _history(config: DeskConfig, folder: pathlib.Path, console: Console) -> None
     rows = write_history(folder / JOURNAL_NAME, None if config.out is None else pathlib.Path(config.out))
     if config.out is not None:
         console.print(f"history     {config.out}: {rows} orders")
+
+
+def _review(config: DeskConfig, folder: pathlib.Path, console: Console) -> None:
+    stored = load_trade_config(folder / CONFIG_NAME)
+    artifact = load_artifact(stored.artifact)
+    session = load_session(
+        folder,
+        artifact.manifest,
+        artifact.decide,
+        max_hole_bars=data_from(artifact.manifest.config["data"]).max_hole_bars,
+        venue_fee=stored.trade.fee_bps / 1e4,
+    )
+    way, rows = review(session)
+    console.print(review_table(way, rows))
+    if config.out is not None:
+        write_review(rows, pathlib.Path(config.out))
+        console.print(f"review      {config.out}: {len(rows)} bars")
 
 
 def _stored(folder: pathlib.Path) -> TradeCommandConfig:

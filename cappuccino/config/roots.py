@@ -158,7 +158,7 @@ class TradeCommandConfig:
 
 @dataclasses.dataclass
 class DeskConfig:
-    """`cappuccino trade status|halt|flatten|resume|accept|history`: what a person does about a trader."""
+    """`cappuccino trade status|halt|flatten|resume|accept|review|history`: what a person does about a trader."""
 
     action: str
     trade: TraderName

@@ -7,7 +7,7 @@ import dataclasses
 from cappuccino.config.checks import check_choice, check_name, check_ranges, check_rising_dates, unix_seconds
 from cappuccino.errors import InputError
 
-DESK_ACTIONS = ("status", "halt", "flatten", "resume", "accept", "history")
+DESK_ACTIONS = ("status", "halt", "flatten", "resume", "accept", "review", "history")
 
 CLOCK_NAMES = ("stepped", "accelerated", "real")
 

@@ -28,7 +28,7 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE decisions (
     bar INTEGER PRIMARY KEY, decided_at REAL NOT NULL, phase TEXT NOT NULL, reason TEXT, equity REAL, cash REAL,
     weights TEXT NOT NULL, targets TEXT NOT NULL, closes TEXT NOT NULL, tradable TEXT NOT NULL, buys TEXT NOT NULL,
-    notes TEXT NOT NULL
+    asked TEXT NOT NULL, increments TEXT NOT NULL, notes TEXT NOT NULL
 ) STRICT;
 CREATE TABLE orders (
     client_order_id TEXT PRIMARY KEY, bar INTEGER NOT NULL, asset TEXT NOT NULL, side TEXT NOT NULL, quantity TEXT NOT NULL,
@@ -246,7 +246,7 @@ class Journal:
         return [_intent(dict(zip(names, row, strict=True))) for row in rows]
 
 
-LISTS = ("weights", "targets", "closes", "tradable", "buys")
+LISTS = ("weights", "targets", "closes", "tradable", "buys", "asked", "increments")
 """Columns of a decision that are lists."""
 
 

@@ -82,8 +82,10 @@ class Decision:
     """What was decided at the close of `bar` (its opening, Unix seconds), and from what.
 
     phase: what is to be done next, `sells` or `buys`; `done`; or `none`, with the `reason` why nothing was decided.
-    weights, targets, closes, tradable, buys: one per asset in the artifact's order, empty where there was no decision; `buys`
-    are those wanted before they are fitted to the cash, in base units. equity, cash: the trader's own, in quote currency.
+    weights, targets, closes, tradable, buys, asked, increments: one per asset in the artifact's order, empty where there was no
+    decision; `buys` are those wanted before they are fitted to the cash, in base units; `asked` are the policy's targets, which
+    the risk rules made `targets`; `increments` the steps of quantities as the venue listed them.
+    equity, cash: the trader's own, in quote currency.
     notes: what a person should know, by kind.
     """
 
@@ -98,6 +100,8 @@ class Decision:
     closes: tuple[float, ...] = ()
     tradable: tuple[bool, ...] = ()
     buys: tuple[float, ...] = ()
+    asked: tuple[float, ...] = ()
+    increments: tuple[float, ...] = ()
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 

@@ -340,6 +340,7 @@ class BarStep:
             closes=tuple(view.closes.tolist()),
             tradable=tuple(tradable.tolist()),
             buys=tuple(orders.buys.tolist()),
+            increments=tuple(np.broadcast_to(rules.increment, weights.shape).tolist()),
             notes=notes,
         )
         return decision, orders

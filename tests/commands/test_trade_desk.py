@@ -97,6 +97,25 @@ def test_status_and_history_tell_what_happened(
     assert sum(Decimal(row["filled"]) for row in rows) == sum(order.filled for order in desk.venue.ledger.orders.values())
 
 
+def test_a_review_names_what_was_added_by_hand(
+    desk: Desk, terminal: pytest.CaptureFixture[str], tmp_path: pathlib.Path
+) -> None:
+    assert desk.trade("trade.bars=4") == 0
+    desk.venue.ledger.cash += 4_000
+    assert desk.trade("trade.bars=3", "trade.foreign=adopt") == 0
+    out = tmp_path / "review.csv"
+    assert desk.say("review", f"out={out}") == 0
+    shown = terminal.readouterr().out
+    assert "unexplained" in shown
+    assert "fees at the fill" in shown
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6
+    unexplained = [float(row["unexplained"]) for row in rows]
+    assert sum(unexplained) == pytest.approx(4_000, abs=1)
+    assert sum(abs(amount) > 1 for amount in unexplained) == 1
+
+
 def test_halt_and_resume(desk: Desk, terminal: pytest.CaptureFixture[str]) -> None:
     assert desk.trade("trade.bars=2") == 0
     assert desk.say("halt", "reason=maintenance") == 0
@@ -137,7 +156,7 @@ def test_accept_takes_over_only_what_was_confirmed(desk: Desk, terminal: pytest.
 
 
 def test_a_trader_that_never_was_is_named(tmp_path: pathlib.Path, terminal: pytest.CaptureFixture[str]) -> None:
-    for word in ("status", "halt", "flatten", "resume", "accept", "history"):
+    for word in ("status", "halt", "flatten", "resume", "accept", "review", "history"):
         assert main(["trade", word, "trade.name=nobody", f"runs_dir={tmp_path}"]) == INPUT_ERROR
         assert "there is no trader in" in terminal.readouterr().err
     assert not tmp_path.exists() or not list(tmp_path.iterdir())
