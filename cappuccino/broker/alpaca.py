@@ -90,7 +90,7 @@ class AlpacaBroker:
         live: bool = False,
         deadline_s: float | int = 10.0,
         sleep: Callable[[float], None] = time.sleep,
-        answered: Callable[[int], None] | None = None,
+        answered: Callable[[int], object] | None = None,
     ) -> None:
         if not key or not secret:
             raise InputError("Alpaca needs a key and its secret; any two words do for a local exchange")

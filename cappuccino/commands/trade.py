@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import NamedTuple, cast
 
@@ -21,12 +21,14 @@ from cappuccino.config.costs import CostsConfig
 from cappuccino.config.roots import TradeCommandConfig
 from cappuccino.config.trading import LocalBrokerConfig
 from cappuccino.errors import InputError, Refusal
+from cappuccino.trading import hosts
 from cappuccino.trading.clock import Clock, ExchangeClock, RealClock
-from cappuccino.trading.folder import CONFIG_NAME
+from cappuccino.trading.folder import CONFIG_NAME, Log
 from cappuccino.trading.live import confirm, fingerprint, is_confirmed
 from cappuccino.trading.reconcile import Foreign
 from cappuccino.trading.step import TraderSettings
 from cappuccino.trading.trader import Summary, Trader
+from cappuccino.trading.watch import Watch, open_watch, watch_hosts
 
 LOCAL_KEYS = ("local", "local")
 """What the local exchange is asked with; it takes any words."""
@@ -67,37 +69,60 @@ def start(config: TradeCommandConfig, console: Console) -> Summary:
         allow_outside=tuple(trade.allow_outside),
         fee=Decimal(str(trade.fee_bps)) / 10_000,
         foreign=cast(Foreign, trade.foreign),
+        log_mb=config.watch.log_mb,
+        logs_kept=config.watch.logs_kept,
     )
-    with venue_of(config, console) as venue:
+    told: list[Watch] = []
+    with venue_of(config, console, lambda status: [watch.request(status) for watch in told]) as venue:
+
+        @contextlib.contextmanager
+        def watched(log: Log) -> Iterator[Watch]:
+            with open_watch(config.watch, trade.name, log, venue.clock.now, manifest.bar_seconds) as watch:
+                told.append(watch)
+                yield watch
+
         console.print(
             f"trader      {folder}: {', '.join(manifest.assets)} with {config.artifact} at {venue.broker.trading_url}"
         )
         if not trade.dry_run:
             folder.mkdir(parents=True, exist_ok=True)
             save_config(config, folder / CONFIG_NAME)
-        return Trader(manifest, checksum(manifest), artifact.decide, venue.broker, venue.clock, settings).run()
+        return Trader(manifest, checksum(manifest), artifact.decide, venue.broker, venue.clock, settings, watched).run()
 
 
 @contextlib.contextmanager
-def venue_of(config: TradeCommandConfig, console: Console) -> Iterator[Venue]:
-    """The broker that is configured, and its clock. Raises Refusal for real money that was not confirmed."""
+def venue_of(config: TradeCommandConfig, console: Console, answered: Callable[[int], object] | None = None) -> Iterator[Venue]:
+    """The broker that is configured, and its clock. Raises Refusal for real money that was not confirmed.
+
+    From then on this process reaches only the hosts of `hosts.allowed_hosts`. answered: told the status of every answer.
+    """
     broker = config.broker
     if not isinstance(broker, LocalBrokerConfig):
         key, secret = keys_from_environment()
         if config.live:
             _confirm_live(config, key, console)
+        hosts.install(hosts.allowed_hosts(named=watch_hosts(config.watch), live=config.live))
         yield Venue(
             AlpacaBroker(
-                key, secret, trading_url=broker.url, data_url=broker.data_url, live=config.live, deadline_s=broker.deadline_s
+                key,
+                secret,
+                trading_url=broker.url,
+                data_url=broker.data_url,
+                live=config.live,
+                deadline_s=broker.deadline_s,
+                answered=answered,
             ),
             RealClock(),
         )
         return
     if config.live:
         raise InputError("live=true goes with broker=alpaca; a local exchange has no real money")
+    hosts.install(hosts.allowed_hosts(named=watch_hosts(config.watch)))
     with _local_url(config, broker) as url:
         yield Venue(
-            AlpacaBroker(*LOCAL_KEYS, trading_url=url, data_url=broker.data_url, deadline_s=broker.deadline_s),
+            AlpacaBroker(
+                *LOCAL_KEYS, trading_url=url, data_url=broker.data_url, deadline_s=broker.deadline_s, answered=answered
+            ),
             ExchangeClock(url, broker.clock, speed=broker.speed),
         )
 

@@ -210,6 +210,10 @@ class Journal:
         row = self._db.execute("SELECT bar, at, equity, cash, positions FROM marks ORDER BY bar DESC LIMIT 1").fetchone()
         return None if row is None else Mark(row[0], row[1], row[2], Decimal(row[3]), _decimals(json.loads(row[4])))
 
+    def peak_equity(self) -> float | None:
+        """The highest equity of all marks."""
+        return self._db.execute("SELECT max(equity) FROM marks").fetchone()[0]
+
     def halt(self) -> Halt | None:
         """The kill switch as it was last set; None if it never was."""
         row = self._db.execute(

@@ -24,6 +24,7 @@ from cappuccino.trading.journal import Journal
 from cappuccino.trading.patience import refuse_bad_keys
 from cappuccino.trading.records import Intent, State
 from cappuccino.trading.timing import Timing
+from cappuccino.trading.watch import Watch
 
 _ENDED: dict[str, State] = {
     "filled": "filled",
@@ -44,10 +45,17 @@ class OrderDesk:
     """
 
     def __init__(
-        self, broker: Broker, clock: Clock, journal: Journal, timing: Timing, log: Log, may_send: Callable[[], bool]
+        self,
+        broker: Broker,
+        clock: Clock,
+        journal: Journal,
+        timing: Timing,
+        log: Log,
+        watch: Watch,
+        may_send: Callable[[], bool],
     ) -> None:
         self._broker, self._clock, self._journal, self._timing = broker, clock, journal, timing
-        self._log, self._may_send = log, may_send
+        self._log, self._watch, self._may_send = log, watch, may_send
         self._missing_since: dict[str, float] = {}
         self._cancel_again: dict[str, float] = {}
 
@@ -198,4 +206,7 @@ class OrderDesk:
             filled=str(intent.filled_quantity),
             error=intent.error,
         )
+        if state == "rejected":
+            said = f"{intent.side} {intent.quantity} {intent.asset} was rejected: {intent.error or 'after it was accepted'}"
+            self._watch.event("reject", said, order=intent.client_order_id)
         return intent

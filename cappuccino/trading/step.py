@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -32,6 +33,7 @@ from cappuccino.trading.records import Anchor, Decision, Mark
 from cappuccino.trading.sizing import OwnAccount, dust, fitted_buys, left_out, own_account, plan
 from cappuccino.trading.timing import Timing
 from cappuccino.trading.venue_reader import VenueReader, increments_of
+from cappuccino.trading.watch import Watch
 
 Decide = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """window (L, A, F), weights (A,) -> target weights (A,), float64, as `artifact.runtime.Artifact.decide`."""
@@ -45,7 +47,7 @@ class TraderSettings:
     account is reserved for good. max_hole_bars: missing bars in a row that are filled, as in training.
     bars: how many bars to handle, None for ever. allow_outside: features whose drift is tolerated.
     fee: the most that the venue takes of a fill, as a fraction. foreign: what to do about what is not the trader's.
-    timing: None for the one that suits the bars.
+    timing: None for the one that suits the bars. log_mb, logs_kept: when the log is rotated, and how many are kept.
     """
 
     folder: pathlib.Path
@@ -57,6 +59,23 @@ class TraderSettings:
     fee: Decimal = Decimal("0.0025")
     foreign: Foreign = "refuse"
     timing: Timing | None = None
+    log_mb: float | int = 10
+    logs_kept: int = 10
+
+
+@dataclasses.dataclass
+class Seen:
+    """What was seen of the venue while a bar was handled.
+
+    last_bar: opening of the last bar that it served of any asset. latency_s: real seconds from bars parsed to orders planned,
+    without those in which the venue was asked.
+    differences: figures that the journal did not explain.
+    """
+
+    assets: tuple[str, ...]
+    last_bar: int | None = None
+    latency_s: float | None = None
+    differences: int = 0
 
 
 class BarStep:
@@ -78,6 +97,7 @@ class BarStep:
         log: Log,
         switch: KillSwitch,
         store: BarStore,
+        watch: Watch,
         is_stopped: Callable[[], bool],
         hold_account: Callable[[str], object],
     ) -> None:
@@ -89,7 +109,8 @@ class BarStep:
             )
         self._manifest, self._artifact, self._decide = manifest, artifact, decide
         self._broker, self._clock, self._settings, self._timing = broker, clock, settings, timing
-        self._journal, self._log, self._switch = journal, log, switch
+        self._journal, self._log, self._switch, self._watch = journal, log, switch, watch
+        self.seen = Seen(manifest.assets)
         self._may_send = lambda: not is_stopped() and switch.thrown() is None
         self._patience = Patience(clock, log, lambda: not self._may_send(), poll=5 * timing.poll)
         self._reader = VenueReader(broker, manifest, self._patience)
@@ -135,7 +156,7 @@ class BarStep:
             if journal.anchor() is None:
                 self._check_first(state, positions, until)
             execution = Execution(
-                OrderDesk(broker, clock, journal, self._timing, self._log, self._may_send),
+                OrderDesk(broker, clock, journal, self._timing, self._log, self._watch, self._may_send),
                 self._reader,
                 clock,
                 journal,
@@ -199,7 +220,7 @@ class BarStep:
     def flatten(self) -> dict[str, Decimal]:
         """Sell everything, the kill switch notwithstanding; what is left, by asset. Raises Refusal without an answer."""
         manifest = self._manifest
-        desk = OrderDesk(self._broker, self._clock, self._journal, self._timing, self._log, lambda: True)
+        desk = OrderDesk(self._broker, self._clock, self._journal, self._timing, self._log, self._watch, lambda: True)
         flattener = Flattener(
             desk,
             self._reader,
@@ -225,17 +246,21 @@ class BarStep:
         until = (self._clock.now() if self._settings.dry_run else close) + self._timing.late
         mark: Mark | None = None
         notes: dict[str, Any] = {}
+        self.seen.latency_s, self.seen.differences = None, 0
         try:
             self._check_late(until)
             self._execution.resolve_open(until)
-            view = self._look(bar, until, notes)
+            view, parsed = self._look(bar, until, notes)
+            waited = time.perf_counter()
             listed, rules = self._reader.rules(until)
             account, positions = self._agree(view, listed, until, notes)
+            waited = time.perf_counter() - waited
             mark = self._mark(bar, account, positions)
             if is_last:
                 raise NoDecision("the replay is over: nothing could be filled")
             self._check_drift(view)
             decision, orders = self._plan(bar, view, account, listed, rules, notes)
+            self.seen.latency_s = time.perf_counter() - parsed - waited
             self._check_late(until)
             if not self._may_send():
                 raise NoDecision("told to stop or halted while it was decided")
@@ -267,6 +292,7 @@ class BarStep:
         else:
             figures = self._reconciler.agree(increments_of(listed, assets), until)
             state, positions, reserve = figures.state, figures.positions, figures.reserve
+            self.seen.differences = len(figures.differences)
             if figures.differences:
                 notes["positions"] = {one.asset: str(one) for one in figures.differences}
         own = own_figures(state, positions, assets, reserve)
@@ -278,8 +304,8 @@ class BarStep:
         if over > 0:
             raise NoDecision(f"late: {over + self._timing.late:.0f} s after the close, at most {self._timing.late:.0f}")
 
-    def _look(self, bar: int, until: float, notes: dict[str, Any]) -> View:
-        """The bars of `bar`, with a little patience for those that are late."""
+    def _look(self, bar: int, until: float, notes: dict[str, Any]) -> tuple[View, float]:
+        """The bars of `bar`, with a little patience for those that are late, and when (real seconds) they were parsed."""
         patience = bar + self._manifest.bar_seconds + self._timing.patience
         try:
             while True:
@@ -287,9 +313,13 @@ class BarStep:
                 if not self._feed.missing() or self._clock.now() >= patience:
                     break
                 self._clock.wait_until(self._clock.now() + 5 * self._timing.poll)
-            if self._feed.missing():
-                notes["no_bar"] = self._feed.missing()
-            return self._feed.view()
+            missing = self._feed.missing()
+            if missing:
+                notes["no_bar"] = missing
+            if len(missing) < len(self._manifest.assets):
+                self.seen.last_bar = bar
+            parsed = time.perf_counter()
+            return self._feed.view(), parsed
         except InputError as error:
             raise NoDecision(str(error)) from None
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from cappuccino.artifact.manifest import Manifest
 from cappuccino.broker.protocol import Broker
 from cappuccino.errors import Halted, Refusal
+from cappuccino.trading.bar_report import bar_report
 from cappuccino.trading.bar_store import BARS_NAME, BarStore
 from cappuccino.trading.clock import Clock
 from cappuccino.trading.folder import DRY_JOURNAL_NAME, JOURNAL_NAME, Log, account_locked, locked, open_log
@@ -24,6 +25,7 @@ from cappuccino.trading.journal import Journal
 from cappuccino.trading.latch import KillSwitch
 from cappuccino.trading.step import BarStep, Decide, TraderSettings
 from cappuccino.trading.timing import Timing
+from cappuccino.trading.watch import Unwatched, Watch
 
 
 class Summary(NamedTuple):
@@ -35,10 +37,18 @@ class Summary(NamedTuple):
     equity: float | None
 
 
+@contextlib.contextmanager
+def unwatched(log: Log) -> Iterator[Watch]:
+    """Nobody watches."""
+    del log
+    yield Unwatched()
+
+
 class Trader:
     """One policy on one account.
 
-    manifest: of the artifact; artifact: its checksum, by which orders are named. decide: the policy.
+    manifest: of the artifact; artifact: its checksum, by which orders are named. decide: the policy. watched: who watches, for
+    as long as the trader runs, given its log.
     """
 
     def __init__(
@@ -49,10 +59,11 @@ class Trader:
         broker: Broker,
         clock: Clock,
         settings: TraderSettings,
+        watched: Callable[[Log], contextlib.AbstractContextManager[Watch]] = unwatched,
     ) -> None:
         self._manifest, self._artifact, self._decide = manifest, artifact, decide
         self._broker, self._clock, self._settings = broker, clock, settings
-        self._is_stopped = False
+        self._watched, self._is_stopped = watched, False
 
     def stop(self) -> None:
         """Ask the run to end: open orders are brought to their end first. Safe in a signal handler."""
@@ -70,26 +81,31 @@ class Trader:
         settings = self._settings
         with (
             locked(settings.folder),
-            open_log(settings.folder) as log,
+            open_log(settings.folder, size_mb=settings.log_mb, kept=settings.logs_kept) as log,
+            self._watched(log) as watch,
             self._journal() as journal,
             self._signals(),
             contextlib.ExitStack() as held,
         ):
             log.info("start", artifact=self._artifact, assets=self._manifest.assets, dry_run=settings.dry_run)
+            watch.event("started", f"trading {', '.join(self._manifest.assets)}")
             switch = KillSwitch(journal, settings.folder, self._clock)
             try:
                 store = held.enter_context(contextlib.closing(BarStore(settings.folder / BARS_NAME)))
                 summary = self._run(
-                    journal, log, switch, store, lambda name: held.enter_context(account_locked(settings.folder, name))
+                    journal, log, switch, store, watch, lambda name: held.enter_context(account_locked(settings.folder, name))
                 )
             except Halted as halted:
                 switch.throw(str(halted), "trader")
                 log.error("halted", reason=str(halted))
+                watch.event("halt", str(halted))
                 raise
             except Refusal as refusal:
                 log.error("refused", reason=str(refusal))
+                watch.event("refused", str(refusal))
                 raise
             log.info("stop", **summary._asdict())
+            watch.event("stopped", f"after {summary.bars} bars")
             return summary
 
     @contextlib.contextmanager
@@ -114,7 +130,13 @@ class Trader:
             yield journal
 
     def _run(
-        self, journal: Journal, log: Log, switch: KillSwitch, store: BarStore, hold_account: Callable[[str], object]
+        self,
+        journal: Journal,
+        log: Log,
+        switch: KillSwitch,
+        store: BarStore,
+        watch: Watch,
+        hold_account: Callable[[str], object],
     ) -> Summary:
         settings, clock, bar_seconds = self._settings, self._clock, self._manifest.bar_seconds
         timing = settings.timing or Timing.for_bars(bar_seconds)
@@ -131,6 +153,7 @@ class Trader:
                 log,
                 switch,
                 store,
+                watch,
                 lambda: self._is_stopped,
                 hold_account,
             )
@@ -139,6 +162,7 @@ class Trader:
                 return Summary(0, 0, 0, None)
             raise
         handled = decisions = fills = 0
+        is_stale = False
         bar = self._first_bar(journal, timing)
         while not (self._is_stopped or clock.is_finished() or handled == settings.bars):
             self._heed(switch, step)
@@ -153,6 +177,11 @@ class Trader:
             decisions += decision.phase != "none"
             fills += sum(intent.filled_quantity > 0 for side in ("sell", "buy") for intent in journal.intents(bar, side))
             log.info("bar", opening=_utc(bar), phase=decision.phase, reason=decision.reason, equity=decision.equity)
+            watch.bar(bar_report(journal, decision, step.seen, now=clock.now(), bar_seconds=bar_seconds))
+            was_stale, is_stale = is_stale, step.seen.last_bar != bar
+            if is_stale != was_stale:
+                said = f"no bar of {_utc(bar)}: {decision.reason}" if is_stale else f"the bar of {_utc(bar)} is there"
+                watch.event("stale" if is_stale else "recovered", said)
             bar += bar_seconds
         self._heed(switch, step)
         mark = journal.last_mark()
