@@ -53,3 +53,10 @@ def test_who_knows_nothing_scores_below_who_was_trained() -> None:
 @pytest.mark.slow
 def test_no_delay_is_a_delay_of_nothing() -> None:
     assert "holds: in under 10 s" in run("stress_grid", "--bars", "100", "--repeats", "1")
+
+
+@pytest.mark.slow
+def test_a_trader_that_is_killed_again_and_again_ends_as_one_that_was_not() -> None:
+    printed = run("trader_kills", "--sessions", "2", "--kills", "20", "--bars", "60", "--at-least", "6")
+    assert printed.count(": holds") == 3
+    assert printed.count("20 kills, the same") == 2

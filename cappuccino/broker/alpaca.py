@@ -112,7 +112,11 @@ class AlpacaBroker:
         self._session = DeadlineSession(deadline_s)
         self._session.trust_env = not is_local
         if answered is not None:
-            self._session.hooks["response"].append(lambda response, **_: answered(response.status_code))
+
+            def tell(response: requests.Response, **_: Any) -> None:  # what a hook returns would take the answer's place
+                answered(response.status_code)
+
+            self._session.hooks["response"].append(tell)
         for client in (self._trading, self._data):
             client._session = self._session
             client._retry = 0  # alpaca-py would repeat a POST after 429 and 504
