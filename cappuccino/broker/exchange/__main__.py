@@ -9,6 +9,7 @@ import threading
 import time
 
 from cappuccino.broker.exchange.config import ExchangeConfig
+from cappuccino.broker.exchange.faults import FaultsConfig
 from cappuccino.broker.exchange.process import read_settings
 from cappuccino.broker.exchange.server import serve
 from cappuccino.broker.exchange.venue import Venue
@@ -27,7 +28,8 @@ def main(path: pathlib.Path) -> None:
     """Serve as the settings say, until told to stop or the parent is gone."""
     table, settings = read_settings(path)
     threading.Thread(target=_end_with, args=(settings["parent"],), daemon=True).start()
-    venue = Venue(table, settings["start"], ExchangeConfig(**settings["config"]), clock_factor=settings["clock_factor"])
+    config = {**settings["config"], "faults": FaultsConfig(**settings["config"]["faults"])}
+    venue = Venue(table, settings["start"], ExchangeConfig(**config), clock_factor=settings["clock_factor"])
     ready = pathlib.Path(settings["ready"])
 
     def announce(line: str) -> None:

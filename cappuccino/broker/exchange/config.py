@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from cappuccino.broker.exchange.arithmetic import exact
+from cappuccino.broker.exchange.faults import FaultsConfig
 from cappuccino.errors import InputError
 
 DEFAULT_INCREMENT = "0.000000001"
@@ -23,7 +24,7 @@ class ExchangeConfig:
     above its cost. increments: step of a quantity per asset, as decimal strings ("0" takes any), else DEFAULT_INCREMENT.
     holdings: what the account starts with beside the cash, as decimal strings.
     key, secret: what the trading API asks for; empty takes any that are not empty.
-    requests_per_minute: of exchange time, over both APIs; then 429.
+    requests_per_minute: of exchange time, over both APIs; then 429. faults: what goes wrong on request.
     """
 
     taker_fee_bps: float | int = 25.0
@@ -38,6 +39,7 @@ class ExchangeConfig:
     key: str = ""
     secret: str = ""
     requests_per_minute: int = 10_000
+    faults: FaultsConfig = dataclasses.field(default_factory=FaultsConfig)
 
     def __post_init__(self) -> None:
         for name in ("taker_fee_bps", "half_spread_bps", "slippage_bps"):

@@ -9,6 +9,7 @@ from typing import Any
 
 from cappuccino.broker.alpaca_wire import timeframe
 from cappuccino.broker.exchange import reading, wire
+from cappuccino.broker.exchange.market import ServedBar
 from cappuccino.broker.exchange.refusals import Refused
 from cappuccino.broker.exchange.trading_api import Handler, Reply, Request
 from cappuccino.broker.exchange.venue import Venue
@@ -44,6 +45,7 @@ def list_bars(venue: Venue, request: Request, now: float) -> Reply:
     if query.get("timeframe") != served:
         raise Refused(400, None, f"invalid timeframe: {query.get('timeframe')}; this exchange has bars of {served}")
     limit = reading.whole(query.get("limit"), "limit", 1000, 10_000)
+    limit = min(limit, venue.faults.config.page or limit)
     is_descending = query.get("sort", "asc") == "desc"
     start = reading.nanoseconds(query["start"]) / 1e9 if "start" in query else now - now % 86400
     end = reading.nanoseconds(query["end"]) / 1e9 if "end" in query else now
@@ -55,13 +57,34 @@ def list_bars(venue: Venue, request: Request, now: float) -> Reply:
         first, last = start, end
         if asset == skip_to:
             first, last = (start, min(end, resume)) if is_descending else (max(start, resume), end)
-        bars = venue.market.bars(asset, first, last, now)
+        bars = faulty_bars(venue, asset, venue.market.bars(asset, first, last, now), now)
         for bar in reversed(bars) if is_descending else bars:
             if limit == 0:
                 return Reply(200, {"bars": found, "next_page_token": _token(asset, bar.at)})
             found.setdefault(f"{asset}/USD", []).append(wire.bar(bar))
             limit -= 1
     return Reply(200, {"bars": found, "next_page_token": None})
+
+
+def faulty_bars(venue: Venue, asset: str, bars: list[ServedBar], now: float) -> list[ServedBar]:
+    """Bars with what the fault plan makes of them."""
+    faults, served = venue.faults, []
+    for bar in bars:
+        fault, age = faults.of_bar(asset, bar.at), now - bar.at - venue.market.bar_seconds
+        is_absurd = fault == "absurd_bar" and age >= 0 and faults.is_first(asset, bar.at)
+        is_restated = fault == "restated_bar" and 0 <= age < faults.config.restated_s
+        if fault == "missing_bar" or (fault == "late_bar" and age < faults.config.late_s):
+            faults.count(fault)
+            continue
+        if is_absurd or is_restated:
+            close = bar.close * (1.5 if is_absurd else 1.001)
+            bar = bar._replace(close=close, high=max(bar.high, close))
+            faults.count(str(fault))
+        elif fault == "idle_bar":
+            bar = bar._replace(volume=0.0)
+            faults.count(fault)
+        served.append(bar)
+    return served
 
 
 def latest_bars(venue: Venue, request: Request, now: float) -> Reply:

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from cappuccino.broker.exchange.arithmetic import QUANTUM, exact, exactly, plain
 from cappuccino.broker.exchange.config import ExchangeConfig
+from cappuccino.broker.exchange.fates import FILLS, Fate
 from cappuccino.broker.exchange.market import BookTop
 from cappuccino.broker.exchange.orders import Fill, Holding, LedgerOrder, Ticket
 from cappuccino.broker.exchange.refusals import Refused, check_wording, insufficient_balance, validation
@@ -48,7 +49,7 @@ class Ledger:
     @exactly
     def held_cash(self) -> Decimal:
         """What open buys reserve."""
-        return sum((self._cost(o.size - o.filled, o.ticket.limit_price) for o in self._open("buy")), Decimal(0))
+        return sum((self._cost(o.size - o.filled, o.ticket.limit_price or o.reserved) for o in self._open("buy")), Decimal(0))
 
     @exactly
     def held(self, asset: str) -> Decimal:
@@ -71,14 +72,27 @@ class Ledger:
         return self.cash + sum((h.quantity * marks[a] for a, h in self.holdings.items() if h.quantity), Decimal(0))
 
     @exactly
-    def submit(self, ticket: Ticket, book: BookTop | None, stamp: int, *, is_closing: bool = False) -> LedgerOrder:
+    def submit(
+        self,
+        ticket: Ticket,
+        book: BookTop | None,
+        stamp: int,
+        *,
+        is_closing: bool = False,
+        fate: Fate = FILLS,
+        increment: Decimal | None = None,
+    ) -> LedgerOrder:
         """Check an order, store it, and fill what can be filled at once.
 
-        `is_closing`: the sale of a whole holding, which need not be a multiple of the increment. Raises Refused.
+        `is_closing`: the sale of a whole holding, which need not be a multiple of the increment. `fate`: what becomes of a market
+        order. `increment`: the step of a quantity now, None for the configured one. Raises Refused.
         """
-        size = self._checked(ticket, book, is_closing=is_closing)
+        step = self.config.increment(ticket.asset) if increment is None else increment
+        size = self._checked(ticket, book, step, is_closing=is_closing)
         assert book is not None
         order = LedgerOrder(self._new_id(), ticket, size, submitted=stamp, updated=stamp)
+        if ticket.type == "market":
+            fate.give(order, step, stamp, self._fill_price(ticket, book))
         self.orders[order.id] = order
         self._by_client_id[ticket.client_order_id] = order
         self._resting[order.id] = order
@@ -87,21 +101,40 @@ class Ledger:
             self._end(order, stamp)
         return order
 
+    def events(self, after: int, to: int) -> list[int]:
+        """Stamps in after < t <= to at which something becomes of an order by itself."""
+        times = {at for order in self._resting.values() for at in (order.rests_until, order.ends_at) if at is not None}
+        return sorted(at for at in times if after < at <= to)
+
     @exactly
     def match(self, books: Mapping[str, BookTop], stamp: int) -> None:
         """Fill resting orders that `books` make marketable, the oldest first."""
         for order in list(self._resting.values()):
-            if order.ticket.asset in books:
+            if order.ends_at is not None and stamp >= order.ends_at:
+                self._end(order, stamp, order.ends_as)
+            elif order.ticket.asset in books:
                 self._match(order, books[order.ticket.asset], stamp)
 
-    def cancel(self, order_id: str, stamp: int) -> LedgerOrder:
-        """Cancel an open order. Raises Refused: 404 if there is none of this id, 422 if it is over."""
+    @exactly
+    def cancel(self, order_id: str, stamp: int, book: BookTop | None = None) -> LedgerOrder:
+        """Cancel an open order, or begin to where its fate is to stick. `book`: at which one fills whose fate that is.
+
+        Raises Refused: 404 if there is none of this id, 422 if it is over.
+        """
         order = self.orders.get(order_id)
         if order is None:
             raise Refused(404, 40410000, f"order not found for {order_id}")
         if not order.is_open:
             raise Refused(422, 42210000, f'order is already in "{order.status}" state')
-        self._end(order, stamp)
+        if order.fills_on_cancel and book is not None:
+            order.rests_until = 0
+            self._match(order, book, stamp)
+        elif order.sticks_ns > 0:
+            if order.ends_at is None:
+                order.ends_at = stamp + order.sticks_ns
+            order.status, order.updated = "pending_cancel", stamp
+        else:
+            self._end(order, stamp)
         return order
 
     def _open(self, side: Side) -> list[LedgerOrder]:
@@ -121,7 +154,7 @@ class Ledger:
         price = mid * (1 - move)
         return price if ticket.limit_price is None else max(price, ticket.limit_price)
 
-    def _checked(self, ticket: Ticket, book: BookTop | None, *, is_closing: bool) -> Decimal:
+    def _checked(self, ticket: Ticket, book: BookTop | None, increment: Decimal, *, is_closing: bool) -> Decimal:
         """The quantity to fill."""
         config = self.config
         check_wording(ticket, self.assets)
@@ -131,7 +164,6 @@ class Ledger:
             raise Refused(422, 40310000, f"asset {ticket.asset}/USD is not tradable now: no bar at this time")
         price = self._fill_price(ticket, book)
         limit = ticket.limit_price
-        increment = config.increment(ticket.asset)
         if ticket.quantity is not None:
             size = ticket.quantity
             if increment > 0 and size % increment != 0 and not is_closing:
@@ -162,10 +194,14 @@ class Ledger:
     def _match(self, order: LedgerOrder, book: BookTop, stamp: int) -> None:
         ticket, limit = order.ticket, order.ticket.limit_price
         is_buy = ticket.side == "buy"
-        if limit is not None and (book.ask > limit if is_buy else book.bid < limit):
+        if stamp < order.rests_until or (limit is not None and (book.ask > limit if is_buy else book.bid < limit)):
             return
-        price, quantity, fee = self._fill_price(ticket, book), order.size - order.filled, self.config.fee
+        price, left, fee = self._fill_price(ticket, book), order.size - order.filled, self.config.fee
+        quantity = left if order.part is None else order.part
         holding = self.holdings[ticket.asset]
+        if is_buy and quantity * price > self.cash:
+            self._end(order, stamp)  # the price has run away from the cash while the order rested
+            return
         if is_buy:
             self.cash -= quantity * price
             holding.cost += quantity * price
@@ -178,9 +214,15 @@ class Ledger:
             self.cash += quantity * price - charged
         assert self.cash >= 0
         assert holding.quantity >= 0
-        order.filled, order.average_price, order.status = order.size, price, "filled"
+        before = Decimal(0) if order.average_price is None else order.average_price * order.filled
+        order.filled += quantity
+        order.average_price = price if before == 0 else (before + quantity * price) / order.filled
         order.filled_at = order.updated = stamp
-        del self._resting[order.id]
+        if order.filled == order.size:
+            order.status = "filled"
+            del self._resting[order.id]
+        else:
+            order.status, order.part, order.rests_until = "partially_filled", None, order.next_rest
         self.fills.append(
             Fill(
                 id=self._new_id(),
@@ -195,6 +237,6 @@ class Ledger:
             )
         )
 
-    def _end(self, order: LedgerOrder, stamp: int) -> None:
-        order.status, order.canceled_at, order.updated = "canceled", stamp, stamp
+    def _end(self, order: LedgerOrder, stamp: int, status: str = "canceled") -> None:
+        order.status, order.canceled_at, order.updated = status, stamp, stamp
         del self._resting[order.id]

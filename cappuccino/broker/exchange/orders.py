@@ -26,7 +26,13 @@ class Ticket:
 
 @dataclasses.dataclass
 class LedgerOrder:
-    """An order that was accepted. Stamps are nanoseconds; `size` is the quantity to fill, in base units."""
+    """An order that was accepted. Stamps are nanoseconds; `size` is the quantity to fill, in base units.
+
+    rests_until: before then nothing fills. part: what fills first where not all of it does at once, and the rest from
+    `next_rest` on. reserved: price at which a
+    resting market buy holds cash. ends_as: how it ends at `ends_at` (None: not by itself).
+    fills_on_cancel, sticks_ns: what its cancellation does, and how long it takes.
+    """
 
     id: str
     ticket: Ticket
@@ -38,6 +44,14 @@ class LedgerOrder:
     average_price: Decimal | None = None
     filled_at: int | None = None
     canceled_at: int | None = None
+    rests_until: int = 0
+    part: Decimal | None = None
+    next_rest: int = 0
+    reserved: Decimal | None = None
+    ends_at: int | None = None
+    ends_as: str = "canceled"
+    fills_on_cancel: bool = False
+    sticks_ns: int = 0
 
     @property
     def is_open(self) -> bool:

@@ -58,6 +58,19 @@ class ExchangeControl:
         answer.raise_for_status()
         return float(answer.json()["now"])
 
+    def faults(self) -> dict[str, int]:
+        """How many faults of each kind there were."""
+        answer = self._session.get(f"{self._url}/control/faults", timeout=self._timeout_s)
+        answer.raise_for_status()
+        return {str(fault): int(count) for fault, count in answer.json().items()}
+
+    def adjust(self, **changes: str) -> None:
+        """Change cash (`cash`) and holdings, by asset, as no order does. Raises InputError for an asset that is not there."""
+        answer = self._session.post(f"{self._url}/control/adjust", json=changes, timeout=self._timeout_s)
+        if answer.status_code == 409:
+            raise InputError(str(answer.json()["message"]))
+        answer.raise_for_status()
+
     def state(self) -> ExchangeState:
         """Where the replay stands."""
         answer = self._session.get(f"{self._url}/control/state", timeout=self._timeout_s)

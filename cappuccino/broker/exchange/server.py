@@ -1,7 +1,8 @@
 """The exchange on HTTP: Alpaca's two APIs, and beside them a path to control its clock.
 
 `POST /control/advance {"to": unix seconds}` moves a stepped clock and answers `{"now": ...}`, 409 if it cannot;
-`GET /control/state` answers now, first and last time of the replay, and whether it is finished.
+`GET /control/state` answers now, first and last time of the replay, and whether it is finished; `GET /control/faults` how many faults
+of each kind there were; `POST /control/adjust {"cash": "5", "BTC": "-0.1"}` changes the ledger as no order does.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from cappuccino.broker.exchange import data_api, reading, trading_api
+from cappuccino.broker.exchange import data_api, faulty, reading, trading_api
 from cappuccino.broker.exchange.arithmetic import exactly
 from cappuccino.broker.exchange.refusals import Refused
 from cappuccino.broker.exchange.trading_api import Handler, Reply, Request
@@ -58,9 +59,9 @@ def _authorize(venue: Venue, request: HttpRequest) -> None:
         raise Refused(401, 40110000, "request is not authorized")
 
 
-def create_app(venue: Venue) -> Starlette:
+def create_app(venue: Venue) -> faulty.FaultyAnswers:
     """The application that serves `venue`."""
-    limit = _RateLimit(venue.config.requests_per_minute)
+    limit, stale = _RateLimit(venue.config.requests_per_minute), faulty.StaleReads(venue)
 
     def endpoint(handle: Handler, *, is_trading: bool) -> Callable[[HttpRequest], Any]:
         answer = exactly(handle)
@@ -68,15 +69,26 @@ def create_app(venue: Venue) -> Starlette:
         async def serve(request: HttpRequest) -> Response:
             content = await request.body()
             # From here to the reply nothing awaits: on the one event loop a request is served as a whole.
+            fault: str | None = None
             try:
                 if not limit.take(venue.clock.now()):
                     raise Refused(429, 42910000, "rate limit exceeded")
                 if is_trading:
                     _authorize(venue, request)
                 parsed = reading.body(content) if request.method == "POST" else {}
-                reply = answer(venue, Request(request.path_params, request.query_params, parsed), venue.settle())
+                fault = venue.faults.of_request(faulty.asked(venue, handle, request, parsed))
+                instead = faulty.unserved(fault, venue.clock.now(), limit.headers())
+                if instead is not None:
+                    request.scope[faulty.FAULT] = fault
+                    return instead
+                now = venue.settle()
+                reply = stale.answer(handle, now) or answer(
+                    venue, Request(request.path_params, request.query_params, parsed), now
+                )
+                reply = faulty.again(reply, request.query_params) if fault == "repeat_token" else reply
             except Refused as refused:
                 reply = Reply(refused.status, refused.body())
+            request.scope[faulty.FAULT] = fault
             if reply.json is None:
                 return Response(status_code=reply.status, headers=limit.headers())
             return JSONResponse(reply.json, reply.status, headers=limit.headers())
@@ -97,6 +109,21 @@ def create_app(venue: Venue) -> Starlette:
         now, market = venue.settle(), venue.market
         return JSONResponse({"now": now, "first": market.first, "last": market.last, "finished": now >= market.last})
 
+    async def counts(request: HttpRequest) -> Response:
+        del request
+        return JSONResponse(dict(venue.faults.counts))
+
+    async def adjust(request: HttpRequest) -> Response:
+        content = await request.body()
+        try:
+            changes = {name: reading.number(value, name) for name, value in reading.body(content).items()}
+            for name in changes.keys() - {"cash", *venue.market.assets}:
+                raise InputError(f"there is no {name}; cash, {', '.join(venue.market.assets)} are right")
+        except (Refused, InputError) as error:
+            return JSONResponse({"message": str(error)}, 409)
+        venue.adjust(changes)
+        return JSONResponse({})
+
     async def refuse_path(request: HttpRequest, error: Exception) -> Response:
         del request
         status = error.status_code if isinstance(error, HTTPException) else 404
@@ -108,8 +135,14 @@ def create_app(venue: Venue) -> Starlette:
         for table, is_trading in ((trading_api.ROUTES, True), (data_api.ROUTES, False))
         for method, path, handle in table
     ]
-    routes += [Route("/control/advance", advance, methods=["POST"]), Route("/control/state", state, methods=["GET"])]
-    return Starlette(routes=routes, exception_handlers={404: refuse_path, 405: refuse_path})
+    routes += [
+        Route("/control/advance", advance, methods=["POST"]),
+        Route("/control/state", state, methods=["GET"]),
+        Route("/control/faults", counts, methods=["GET"]),
+        Route("/control/adjust", adjust, methods=["POST"]),
+    ]
+    app = Starlette(routes=routes, exception_handlers={404: refuse_path, 405: refuse_path})
+    return faulty.FaultyAnswers(app, venue.faults.config)
 
 
 def serve(venue: Venue, *, host: str = "127.0.0.1", port: int = 0, ready: Callable[[str], None]) -> None:

@@ -48,7 +48,7 @@ def get_account(venue: Venue, request: Request, now: float) -> Reply:
 def get_clock(venue: Venue, request: Request, now: float) -> Reply:
     """GET /v2/clock. Crypto never closes; the next opening and closing are a year off."""
     del request
-    stamp = venue.stamp_at(now)
+    stamp = venue.stamp_at(now + venue.faults.config.skew_s)
     never = wire.time_of(stamp + YEAR_NS)
     return Reply(200, {"timestamp": wire.time_of(stamp), "is_open": True, "next_open": never, "next_close": never})
 
@@ -89,7 +89,7 @@ def list_orders(venue: Venue, request: Request, now: float) -> Reply:
     status, direction = query.get("status", "open"), query.get("direction", "desc")
     if status not in ("open", "closed", "all") or direction not in ("asc", "desc"):
         raise validation(f"invalid status or direction: {status}, {direction}")
-    found: Iterable[LedgerOrder] = venue.ledger.orders.values()
+    found: Iterable[LedgerOrder] = [order for order in venue.ledger.orders.values() if not venue.is_hidden(order)]
     if status != "all":
         found = [order for order in found if order.is_open == (status == "open")]
     if "after" in query:
@@ -121,7 +121,7 @@ def get_order_by_client_id(venue: Venue, request: Request, now: float) -> Reply:
     del now
     wanted = request.query.get("client_order_id", "")
     order = venue.ledger.by_client_id(wanted)
-    if order is None:
+    if order is None or venue.is_hidden(order):
         raise Refused(404, 40410000, f"order not found for {wanted}")
     return Reply(200, wire.order(order))
 
@@ -129,14 +129,14 @@ def get_order_by_client_id(venue: Venue, request: Request, now: float) -> Reply:
 def cancel_order(venue: Venue, request: Request, now: float) -> Reply:
     """DELETE /v2/orders/{id}."""
     del now
-    venue.ledger.cancel(request.path["id"], venue.stamp())
+    venue.cancel(request.path["id"])
     return Reply(204, None)
 
 
 def _cancel_all(venue: Venue) -> list[dict[str, Any]]:
     open_ids = [order.id for order in venue.ledger.orders.values() if order.is_open]
     for order_id in open_ids:
-        venue.ledger.cancel(order_id, venue.stamp())
+        venue.cancel(order_id)
     return [{"id": order_id, "status": 200} for order_id in open_ids]
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 
 from cappuccino.bars.table import BarTable
 from cappuccino.broker.alpaca_wire import timeframe
 from cappuccino.broker.exchange.clock import ExchangeClock, RunningClock, SteppedClock
 from cappuccino.broker.exchange.config import ExchangeConfig
+from cappuccino.broker.exchange.fates import FILLS, Fate
+from cappuccino.broker.exchange.faults import Asked, FaultPlan
 from cappuccino.broker.exchange.ledger import Ledger
-from cappuccino.broker.exchange.market import Replay
+from cappuccino.broker.exchange.market import BookTop, Replay
 from cappuccino.broker.exchange.orders import LedgerOrder, Ticket
 from cappuccino.broker.exchange.reading import number
 from cappuccino.broker.exchange.refusals import Refused
@@ -54,6 +57,7 @@ class Venue:
         except ValueError as error:
             raise InputError(f"the exchange serves bars as Alpaca does: {error}") from None
         self.config = config
+        self.faults = FaultPlan(config.faults)
         self.market = Replay(table, start, config.half_spread)
         self.clock: ExchangeClock = (
             SteppedClock(self.market.first)
@@ -67,6 +71,7 @@ class Venue:
         self.account_id = _new_id()
         self.started = self.stamp_at(self.market.first)
         self._settled = self.market.first
+        self.hidden_until: dict[str, float] = {}
         self._last_stamp = 0
 
     @staticmethod
@@ -82,18 +87,56 @@ class Venue:
     def settle(self) -> float:
         """Match resting orders at every bar that opened since the last call; the time now."""
         now = self.clock.now()
-        for opening in self.market.openings(self._settled, now):
-            books = {asset: self.market.quote(asset, opening) for asset in self.market.assets}
-            self.ledger.match({a: book for a, book in books.items() if book is not None}, self.stamp_at(opening))
+        openings = {self.stamp_at(opening) for opening in self.market.openings(self._settled, now)}
+        events = set(self.ledger.events(self.stamp_at(self._settled), self.stamp_at(now)))
+        for stamp in sorted(openings | events):
+            self.ledger.match(self._books(stamp / 1e9), stamp)
         self._settled = now
         return now
+
+    def _books(self, at: float) -> dict[str, BookTop]:
+        books = {asset: self.market.quote(asset, at) for asset in self.market.assets}
+        return {asset: book for asset, book in books.items() if book is not None}
 
     def submit(self, ticket: Ticket, *, is_closing: bool = False) -> LedgerOrder:
         """Place an order now. Raises Refused."""
         now = self.settle()
         known = ticket.asset in self.market.assets
+        if known and self.faults.is_halted(ticket.asset, now):
+            self.faults.count("halted_asset")
+            raise Refused(422, 42210000, f"asset {ticket.asset}/USD is not tradable")
         book = self.market.quote(ticket.asset, now) if known else None
-        return self.ledger.submit(ticket, book, self.stamp(), is_closing=is_closing)
+        fault = self.faults.of_order(Asked("submit", ticket.client_order_id, ticket.side, ticket.asset)) if known else None
+        faults = self.faults.config
+        fate = Fate(fault, faults.rest_s, faults.stick_s) if fault is not None else FILLS
+        step = self.increment(ticket.asset) if known else None
+        order = self.ledger.submit(ticket, book, self.stamp(), is_closing=is_closing, fate=fate, increment=step)
+        if fault == "stale":
+            self.hidden_until[order.id] = now + faults.stale_s
+        return order
+
+    def increment(self, asset: str) -> Decimal:
+        """Step of a quantity now."""
+        return self.faults.increment(asset, self.clock.now(), self.config.increment(asset))
+
+    def cancel(self, order_id: str) -> LedgerOrder:
+        """Cancel an order now. Raises Refused."""
+        order = self.ledger.orders.get(order_id)
+        book = None if order is None else self.market.quote(order.ticket.asset, self.clock.now())
+        return self.ledger.cancel(order_id, self.stamp(), book)
+
+    def adjust(self, changes: Mapping[str, Decimal]) -> None:
+        """Add to cash (`cash`) and holdings, by asset, outside of any order."""
+        self.settle()
+        for name, change in changes.items():
+            if name == "cash":
+                self.ledger.cash += change
+            else:
+                self.ledger.holdings[name].quantity += change
+
+    def is_hidden(self, order: LedgerOrder) -> bool:
+        """Whether reads do not show the order yet."""
+        return self.clock.now() < self.hidden_until.get(order.id, 0.0)
 
     def close_position(self, asset: str, quantity: str | None, percentage: str | None) -> LedgerOrder:
         """Sell a holding, all of it or a part. Raises Refused."""
@@ -104,7 +147,7 @@ class Venue:
         if quantity is not None:
             size = number(quantity, "qty")
         elif percentage is not None:
-            step = self.config.increment(asset)
+            step = self.increment(asset)
             part = holding * number(percentage, "percentage") / 100
             size = part // step * step if step > 0 and part != holding else part
         ticket = Ticket(

@@ -131,7 +131,7 @@ def account(venue: Venue, now: float) -> Json:
 
 def asset(venue: Venue, name: str) -> Json:
     """An asset. Where any quantity goes, the increment is "0"."""
-    increment = venue.config.increment(name)
+    increment = venue.increment(name)
     return {
         "id": asset_id(name),
         "class": "crypto",
@@ -139,7 +139,7 @@ def asset(venue: Venue, name: str) -> Json:
         "symbol": f"{name}/USD",
         "name": f"{name} / US Dollar",
         "status": "active",
-        "tradable": True,
+        "tradable": not venue.faults.is_halted(name, venue.clock.now()),
         "marginable": False,
         "maintenance_margin_requirement": 100,
         "margin_requirement_long": "100",
