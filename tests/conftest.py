@@ -24,8 +24,9 @@ jax.config.update("jax_platforms", os.environ.setdefault("JAX_PLATFORMS", "cpu")
 jax.config.update("jax_compilation_cache_dir", os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", CACHE))
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-# From here on every annotation in the package is checked when it is called.
-install_import_hook("cappuccino", "typechecking.check")
+# From here on every annotation in the package is checked when it is called; a proof of very many examples does without.
+if os.environ.get("TYPECHECK") != "off":
+    install_import_hook("cappuccino", "typechecking.check")
 
 hypothesis.settings.register_profile("suite", deadline=None, derandomize="CI" in os.environ, print_blob=True)
 hypothesis.settings.load_profile("suite")

@@ -60,3 +60,8 @@ def test_a_trader_that_is_killed_again_and_again_ends_as_one_that_was_not() -> N
     printed = run("trader_kills", "--sessions", "2", "--kills", "20", "--bars", "60", "--at-least", "6")
     assert printed.count(": holds") == 3
     assert printed.count("20 kills, the same") == 2
+
+
+@pytest.mark.slow
+def test_orders_survive_whatever_is_done_to_them() -> None:
+    assert run("order_states", "--examples", "2000").strip().endswith(": holds")
