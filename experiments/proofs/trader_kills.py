@@ -1,9 +1,10 @@
 """Kill a trader with SIGKILL in every window around an order, start it again, and compare with one that was left alone.
 
-    python experiments/proofs/trader_kills.py [--sessions 50] [--kills 20] [--bars 336] [--seed 0] [--at-least 100]
+    python experiments/proofs/trader_kills.py [--sessions 50] [--kills 20] [--bars 336] [--seed 0] [--at-least 100] [--faults 0.05]
 
-Each session is `cappuccino trade` on a local exchange with a stepped clock, so that no time passes while the trader is down. The first
-runs undisturbed; each of the others is the same two weeks with `--kills` kills, the process itself sending SIGKILL to itself
+Each session is `cappuccino trade` on a local exchange with a stepped clock, so that no time passes while the trader is down, and which
+lets a share of its answers and orders go wrong. The first runs undisturbed; each of the others is the same two weeks with `--kills`
+kills, the process itself sending SIGKILL to itself
 
     before     when a decision is about to be committed to the journal
     committed  when the decision is committed and its order is about to be sent
@@ -51,6 +52,14 @@ MARKET = (
     "network.head=[8]",
     "costs=alpaca",
 )
+FAULTS = ("drop_before", "drop_after", "timeout_before", "timeout_after", "busy", "html")
+"""Of answers: `--faults` of all requests have one, evenly."""
+FATES = ("stale", "partial", "rest", "stick", "reject", "race")
+"""Of orders: `--faults` of them have one, evenly."""
+
+ACCOUNT = "the-same-in-every-session"
+"""It is part of the ids of orders, by which their faults are drawn."""
+
 KEYS = {"APCA-API-KEY-ID": "local", "APCA-API-SECRET-KEY": "local"}
 KILLED = -signal.SIGKILL
 
@@ -136,9 +145,14 @@ class Exchange:
 
         with requests.Session() as session:
             session.trust_env = False
-            answer = session.get(f"{self.url}{path}", params=query, headers=KEYS, timeout=30)
-            answer.raise_for_status()
-            return answer.json()
+            for _ in range(50):  # the exchange's answers go wrong for us too
+                try:
+                    answer = session.get(f"{self.url}{path}", params=query, headers=KEYS, timeout=30)
+                    answer.raise_for_status()
+                    return answer.json()
+                except (requests.RequestException, ValueError):
+                    continue
+            raise RuntimeError(f"{path} was not answered")
 
     def outcome(self) -> dict[str, Any]:
         """Everything the venue knows at the end, without what is random in it: ids of orders, fills and the account."""
@@ -168,23 +182,29 @@ class Exchange:
 class Sessions:
     """Sessions of one artifact, each with an exchange and a folder of its own."""
 
-    def __init__(self, folder: pathlib.Path, bars: int) -> None:
-        self.folder, self.bars = folder, bars
+    def __init__(self, folder: pathlib.Path, bars: int, faults: float, seed: int) -> None:
+        self.folder, self.bars, self.faults, self.seed = folder, bars, faults, seed
+        self.met: Counter[str] = Counter()
         self.artifact = make_artifact(folder)
         self.environment = os.environ | {"PYTHONPATH": str(ROOT)}
 
     @contextlib.contextmanager
     def exchange(self) -> Iterator[Exchange]:
         from cappuccino.broker.exchange.config import ExchangeConfig
-        from cappuccino.broker.exchange.process import start_exchange
+        from cappuccino.broker.exchange.faults import FaultsConfig
+        from cappuccino.broker.exchange.process import ExchangeControl, start_exchange
         from cappuccino.config import compose
         from cappuccino.sources import load_bars, opening_row
 
         data = compose("train", list(MARKET)).data
         bars = load_bars(data)
         row = opening_row(bars, data, None) - max(0, self.bars + 2 - (len(bars) - opening_row(bars, data, None)))
-        with start_exchange(bars, row, ExchangeConfig()) as process:
+        rates = {fault: self.faults / len(FAULTS) for fault in FAULTS}
+        fates = {fault: self.faults / len(FATES) for fault in FATES}
+        faults = FaultsConfig(seed=self.seed, rates={**rates, **fates}, stale_s=4.0, rest_s=20.0, stick_s=60.0)
+        with start_exchange(bars, row, ExchangeConfig(faults=faults, account=ACCOUNT)) as process:
             yield Exchange(process.url)
+            self.met += ExchangeControl(process.url).faults()
 
     def words(self, exchange: Exchange, name: str) -> list[str]:
         return [
@@ -310,12 +330,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("sessions", 50), ("kills", 20), ("bars", 336), ("seed", 0), ("at-least", 100)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--faults", type=float, default=0.05)
     options = parser.parse_args()
     chance = random.Random(options.seed)
     counts: Counter[str] = Counter()
     begun, holds = time.monotonic(), True
     with tempfile.TemporaryDirectory() as name:
-        sessions = Sessions(pathlib.Path(name), options.bars)
+        sessions = Sessions(pathlib.Path(name), options.bars, options.faults, options.seed)
         with sessions.exchange() as exchange:
             undisturbed = sessions.finish(exchange, "undisturbed")
         print(
@@ -338,6 +359,7 @@ def main() -> int:
         faults = with_pauses(sessions, "paused", min(options.kills, 5), chance)
         for fault in faults:
             print(f"  {fault}")
+    print(f"faults: {', '.join(f'{count} {fault}' for fault, count in sorted(sessions.met.items()))}")
     print(f"orders, fills, positions and cash are those of the undisturbed session: {'holds' if holds else 'DIFFERS'}")
     print(f"what differs with time passing is explained: {'holds' if not faults else 'FALLS SHORT'}")
     print(f"{time.monotonic() - begun:.0f} s")

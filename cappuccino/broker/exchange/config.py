@@ -23,7 +23,7 @@ class ExchangeConfig:
     min_notional, max_notional: cost of an order, at the quote. buying_power_margin: a buy is judged at this fraction
     above its cost. increments: step of a quantity per asset, as decimal strings ("0" takes any), else DEFAULT_INCREMENT.
     holdings: what the account starts with beside the cash, as decimal strings.
-    key, secret: what the trading API asks for; empty takes any that are not empty.
+    account: its id; empty makes one up. key, secret: what the trading API asks for; empty takes any that are not empty.
     requests_per_minute: of exchange time, over both APIs; then 429. faults: what goes wrong on request.
     """
 
@@ -36,6 +36,7 @@ class ExchangeConfig:
     increments: Mapping[str, str] = dataclasses.field(default_factory=dict)
     cash: float | int = 100_000.0
     holdings: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    account: str = ""
     key: str = ""
     secret: str = ""
     requests_per_minute: int = 10_000

@@ -68,7 +68,7 @@ class Venue:
         marks = self.market.marks(self.market.first)
         for asset, holding in self.ledger.holdings.items():
             holding.cost = holding.quantity * marks[asset]
-        self.account_id = _new_id()
+        self.account_id = config.account or _new_id()
         self.started = self.stamp_at(self.market.first)
         self._settled = self.market.first
         self.hidden_until: dict[str, float] = {}
