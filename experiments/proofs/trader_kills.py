@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
-import json
 import os
 import pathlib
 import random
@@ -349,8 +348,10 @@ def main() -> int:
             is_same = outcome == undisturbed
             holds &= is_same
             print(f"session {number}: {sum(found.values())} kills, {'the same' if is_same else 'DIFFERS'}", flush=True)
-            if not is_same:
-                (ROOT / "trader_kills_differ.json").write_text(json.dumps([undisturbed, outcome], indent=1))
+            for mine, theirs in zip(undisturbed["orders"], outcome["orders"], strict=False):
+                if mine != theirs:
+                    print(f"  first difference: {mine}, when killed {theirs}")
+                    break
         print(
             f"kills by window: {', '.join(f'{window} {counts[window]}' for window in WINDOWS)}; {sum(counts.values())} in all"
         )
