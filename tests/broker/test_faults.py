@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import decimal
 import itertools
 import time
+from collections import Counter
 from decimal import Decimal
 from typing import Any
 
@@ -13,15 +15,19 @@ from hypothesis import given, settings
 from loopback import ASSETS, HOUR, serving, walk
 
 from cappuccino.broker.alpaca import AlpacaBroker
+from cappuccino.broker.exchange.arithmetic import ARITHMETIC
 from cappuccino.broker.exchange.config import ExchangeConfig
 from cappuccino.broker.exchange.faults import DATA, ORDER, WIRE, Asked, FaultPlan, FaultsConfig
+from cappuccino.broker.exchange.orders import Ticket
 from cappuccino.broker.exchange.process import ExchangeControl
+from cappuccino.broker.exchange.refusals import Refused
 from cappuccino.broker.exchange.venue import Venue
 from cappuccino.broker.protocol import BrokerUnavailable, OrderRejected, OrderRequest, UnknownOutcome
 from cappuccino.errors import InputError
 
 ROWS, START = 260, 200
 NUMBERS = itertools.count()
+BARS = walk(ROWS)
 
 
 def venue_with(**faults: Any) -> Venue:
@@ -226,8 +232,73 @@ def test_an_adjustment_changes_the_ledger_and_nothing_else() -> None:
         ExchangeControl(url).adjust(cash="5", ETH="0.25")
         assert (venue.ledger.cash, venue.ledger.holdings["ETH"].quantity) == (100_005, Decimal("0.25"))
         assert venue.ledger.orders == {}
-        with pytest.raises(InputError, match="there is no XYZ"):
-            ExchangeControl(url).adjust(XYZ="1")
+        for changes, message in (
+            ({"XYZ": "1"}, "there is no XYZ"),
+            ({"ETH": "-0.3"}, "ETH cannot change by -0.3: 0.25 is free"),
+        ):
+            with pytest.raises(InputError, match=message):
+                ExchangeControl(url).adjust(cash="1", **changes)
+        assert venue.ledger.cash == 100_005
+
+
+def test_a_refused_order_uses_up_no_fate() -> None:
+    venue = venue_with(**script("rest"), rest_s=30)
+    with serving(venue) as url:
+        broker = broker_at(url)
+        with pytest.raises(OrderRejected):
+            broker.submit(buy("100"))
+        assert ExchangeControl(url).faults() == {}
+        order = buy()
+        broker.submit(order)
+        found = broker.order(order.client_order_id)
+        assert found is not None
+        assert found.filled_quantity == 0
+        assert ExchangeControl(url).faults() == {"rest": 1}
+
+
+actions = st.lists(
+    st.tuples(st.sampled_from(["buy", "sell", "cancel", "time"]), st.sampled_from(["BTC", "ETH"]), st.integers(1, 7_200)),
+    max_size=20,
+)
+
+
+@settings(max_examples=100)
+@given(actions, st.integers(0, 1_000), st.sampled_from([20, 4_000]))
+def test_nothing_is_made_or_lost_whatever_becomes_of_orders(session: list[Any], seed: int, rest_s: int) -> None:
+    rates = {"partial": 0.2, "rest": 0.2, "stick": 0.15, "reject": 0.15, "race": 0.15}
+    faults = FaultsConfig(seed=seed, rates=rates, rest_s=rest_s, stick_s=120)
+    venue = Venue(BARS, START, ExchangeConfig(holdings={"ETH": "3"}, faults=faults))
+    for number, (what, asset, amount) in enumerate(session):
+        try:
+            if what in ("buy", "sell"):
+                quantity = Decimal(amount) / 2_000
+                ticket = Ticket(asset, what, quantity, None, "market", "gtc", None, "", f"{seed}-{number}")
+                venue.submit(ticket)
+            elif what == "cancel":
+                for order in [order for order in venue.ledger.orders.values() if order.is_open][:1]:
+                    venue.cancel(order.id)
+            else:
+                venue.clock.advance(venue.clock.now() + amount)
+                venue.settle()
+        except Refused:
+            continue
+        ledger = venue.ledger
+        with decimal.localcontext(ARITHMETIC):
+            cash, held = Decimal(100_000), {"BTC": Decimal(0), "ETH": Decimal(3)}
+            filled: Counter[str] = Counter()
+            for fill in ledger.fills:
+                filled[fill.order_id] += fill.quantity  # type: ignore[assignment]
+                if fill.side == "buy":
+                    cash -= fill.quantity * fill.price
+                    held[fill.asset] += fill.quantity - fill.fee
+                else:
+                    cash += fill.quantity * fill.price - fill.fee
+                    held[fill.asset] -= fill.quantity
+            assert ledger.cash == cash
+            assert all(ledger.holdings[name].quantity == quantity for name, quantity in held.items())
+            assert all(order.filled == filled[order.id] for order in ledger.orders.values())
+            assert ledger.buying_power() >= 0
+            assert all(ledger.available(name) >= 0 for name in held)
 
 
 keys = st.text(st.characters(categories=["Ll"]), min_size=1, max_size=4)
@@ -246,6 +317,7 @@ def test_a_draw_depends_on_seed_request_and_attempt_only(asked: list[tuple[str, 
             found.setdefault((request, key), []).append(plan.of_request(Asked(request, key)))
         for _, key in order:
             found["fate", key] = [plan.of_order(Asked("submit", key))]
+            plan.accepted(Asked("submit", key))
         return found
 
     shuffled = list(asked)
@@ -271,6 +343,8 @@ def test_rates_are_kept_and_no_rate_is_no_fault() -> None:
         ({"rates": {"busy": 0.7, "html": 0.7}}, "add up to 1.4"),
         ({"script": [{"fault": "late_bar"}]}, "it takes fault, request, side, asset and times"),
         ({"script": [{"fault": "busy", "request": "lunch"}]}, "requests are"),
+        ({"script": [{"fault": "busy", "times": 1.5}]}, "times 1.5; a whole number"),
+        ({"script": [{"fault": "partial", "request": "order"}]}, "it happens to a submit"),
         ({"hang_s": -1}, "hang_s is -1"),
     ],
 )

@@ -79,6 +79,7 @@ class Trading(RuleBasedStateMachine):
         super().__init__()
         self.venue = Venue(TABLE, START, ExchangeConfig(faults=FaultsConfig(stale_s=4, rest_s=30, stick_s=90)))
         self.venue.faults.of_order = self._fate_of_order  # type: ignore[method-assign]
+        self.venue.faults.accepted = lambda _: None  # type: ignore[method-assign]
         self.fates_of_orders: list[str | None] = []
         self.wire, self.clock = Wire(DirectBroker(self.venue)), DirectClock(self.venue)
         self.folder = contextlib.ExitStack()

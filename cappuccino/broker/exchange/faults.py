@@ -87,6 +87,11 @@ class FaultsConfig:
             if total > 1:
                 raise InputError(f"the rates of {', '.join(kinds)} add up to {total:g}; at most 1 is right")
         for entry in self.script:
+            times = entry.get("times", 1)
+            if not isinstance(times, int) or times < 1:
+                raise InputError(f"faults.script has times {times!r}; a whole number from 1 on is right")
+            if entry.get("fault") in ORDER and entry.get("request", "submit") != "submit":
+                raise InputError(f"faults.script has {entry['fault']} of request {entry['request']!r}; it happens to a submit")
             if entry.get("fault") not in {**WIRE, **ORDER} or not entry.keys() <= {
                 "fault",
                 "request",
@@ -118,18 +123,26 @@ class FaultPlan:
         self.config = config
         self.counts: Counter[str] = Counter()
         self._attempts: Counter[tuple[str, str]] = Counter()
+        self._is_faulty = bool(config.script) or any(rate > 0 for rate in config.rates.values())
         self._left = [int(entry.get("times", 1)) for entry in config.script]
 
     def of_request(self, asked: Asked) -> str | None:
         """The fault of this answer; None for none. Every call is an attempt."""
+        if not self._is_faulty:
+            return None
         self._attempts[asked.request, asked.key] += 1
         attempt = self._attempts[asked.request, asked.key]
         fault = self._scripted(asked, WIRE) or self._drawn(WIRE, asked.request, asked.key, str(attempt))
         return self._counted(None if fault == "repeat_token" and asked.request != "bars" else fault)
 
     def of_order(self, asked: Asked) -> str | None:
-        """What becomes of an order that is being placed."""
-        return self._counted(self._scripted(asked, ORDER) or self._drawn(ORDER, "fate", asked.key))
+        """What will become of an order if it is accepted; `accepted` then counts it."""
+        number = self._entry(asked, ORDER)
+        return self._drawn(ORDER, "fate", asked.key) if number is None else str(self.config.script[number]["fault"])
+
+    def accepted(self, asked: Asked) -> None:
+        """The order of `of_order` was accepted, and its fate takes its course."""
+        self._counted(self._scripted(asked, ORDER) or self._drawn(ORDER, "fate", asked.key))
 
     def of_bar(self, asset: str, opening: int) -> str | None:
         """What is wrong with a bar."""
@@ -160,11 +173,19 @@ class FaultPlan:
         return fault
 
     def _scripted(self, asked: Asked, kinds: Mapping[str, str]) -> str | None:
+        number = self._entry(asked, kinds)
+        if number is None:
+            return None
+        self._left[number] -= 1
+        return str(self.config.script[number]["fault"])
+
+    def _entry(self, asked: Asked, kinds: Mapping[str, str]) -> int | None:
+        """The first entry of the script that fits and is not used up."""
         for number, entry in enumerate(self.config.script):
             fits = all(entry.get(name, getattr(asked, name)) == getattr(asked, name) for name in ("request", "side", "asset"))
+            fits = fits and (entry["fault"] != "repeat_token" or asked.request == "bars")
             if self._left[number] > 0 and fits and entry["fault"] in kinds:
-                self._left[number] -= 1
-                return str(entry["fault"])
+                return number
         return None
 
     def _drawn(self, kinds: Mapping[str, str], *words: str) -> str | None:

@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from cappuccino.bars.table import BarTable
 from cappuccino.broker.alpaca_wire import timeframe
+from cappuccino.broker.exchange.arithmetic import exactly, plain
 from cappuccino.broker.exchange.clock import ExchangeClock, RunningClock, SteppedClock
 from cappuccino.broker.exchange.config import ExchangeConfig
 from cappuccino.broker.exchange.fates import FILLS, Fate
@@ -106,11 +107,14 @@ class Venue:
             self.faults.count("halted_asset")
             raise Refused(422, 42210000, f"asset {ticket.asset}/USD is not tradable")
         book = self.market.quote(ticket.asset, now) if known else None
-        fault = self.faults.of_order(Asked("submit", ticket.client_order_id, ticket.side, ticket.asset)) if known else None
+        asked = Asked("submit", ticket.client_order_id, ticket.side, ticket.asset)
+        fault = self.faults.of_order(asked) if known and ticket.type == "market" else None
         faults = self.faults.config
         fate = Fate(fault, faults.rest_s, faults.stick_s) if fault is not None else FILLS
         step = self.increment(ticket.asset) if known else None
         order = self.ledger.submit(ticket, book, self.stamp(), is_closing=is_closing, fate=fate, increment=step)
+        if fault is not None:
+            self.faults.accepted(asked)
         if fault == "stale":
             self.hidden_until[order.id] = now + faults.stale_s
         return order
@@ -125,14 +129,25 @@ class Venue:
         book = None if order is None else self.market.quote(order.ticket.asset, self.clock.now())
         return self.ledger.cancel(order_id, self.stamp(), book)
 
+    @exactly
     def adjust(self, changes: Mapping[str, Decimal]) -> None:
-        """Add to cash (`cash`) and holdings, by asset, outside of any order."""
+        """Add to cash (`cash`) and holdings, by asset, outside of any order.
+
+        Raises InputError, and changes nothing, for what is not there and for more than no open order holds.
+        """
         self.settle()
+        ledger = self.ledger
+        for name, change in changes.items():
+            if name not in ("cash", *self.market.assets):
+                raise InputError(f"there is no {name}; cash, {', '.join(self.market.assets)} are right")
+            free = ledger.buying_power() if name == "cash" else ledger.available(name)
+            if free + change < 0:
+                raise InputError(f"{name} cannot change by {change}: {plain(free)} is free")
         for name, change in changes.items():
             if name == "cash":
-                self.ledger.cash += change
+                ledger.cash += change
             else:
-                self.ledger.holdings[name].quantity += change
+                ledger.holdings[name].quantity += change
 
     def is_hidden(self, order: LedgerOrder) -> bool:
         """Whether reads do not show the order yet."""
