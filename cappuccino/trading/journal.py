@@ -141,10 +141,6 @@ class Journal:
         rows = self._decisions("WHERE bar = ?", (bar,))
         return rows[0] if rows else None
 
-    def last_bar(self) -> int | None:
-        """The latest bar that there is a decision of, one that decided nothing included."""
-        return self._db.execute("SELECT max(bar) FROM decisions").fetchone()[0]
-
     def unfinished(self) -> list[Decision]:
         """Decisions that are still to be carried out, oldest first."""
         return self._decisions("WHERE phase IN ('sells', 'buys') ORDER BY bar", ())
