@@ -18,6 +18,7 @@ from cappuccino.agents.ppo import PPO, PPOParams
 from cappuccino.bars.table import BarTable
 from cappuccino.config.costs import CostsConfig
 from cappuccino.config.data import DataConfig
+from cappuccino.config.risk import RiskConfig
 from cappuccino.config.roots import LearningConfig
 from cappuccino.config.training import APGConfig, EnvConfig, NetworkConfig, PPOConfig
 from cappuccino.env import Costs, Environment, EnvParams, RewardWeights, Starts, starts_at
@@ -27,6 +28,7 @@ from cappuccino.features.normaliser import Normaliser, fit_normaliser
 from cappuccino.features.registry import FeatureSet
 from cappuccino.market import Market, MarketSpec, build_market
 from cappuccino.plan import OrderRules
+from cappuccino.risk import Limits
 from cappuccino.sources import load_bars
 from cappuccino.training.lanes import Lane
 from cappuccino.training.learner import Learner, TrainParams, TrainState
@@ -97,7 +99,9 @@ def environment(env: EnvConfig) -> Environment:
     return Environment(clocks=env.clocks, accounts=env.accounts, episode_bars=env.episode_bars, reward=env.reward.name)
 
 
-def env_params(costs: CostsConfig, env: EnvConfig, assets: tuple[str, ...], cost_factor: float = 1) -> EnvParams:
+def env_params(
+    costs: CostsConfig, risk: RiskConfig | None, env: EnvConfig, assets: tuple[str, ...], cost_factor: float = 1
+) -> EnvParams:
     """Traced parameters of the environment, float32; increments have the shape (A, 1, 1) of accounts on clocks.
 
     cost_factor: on fee, half-spread and slippage.
@@ -121,6 +125,7 @@ def env_params(costs: CostsConfig, env: EnvConfig, assets: tuple[str, ...], cost
         ),
         capital=jnp.float32(env.capital),
         drawdown_limit=jnp.float32(env.drawdown_limit),
+        risk=None if risk is None else Limits(*map(jnp.float32, risk.limits)),
     )
 
 
@@ -133,7 +138,7 @@ def train_params(config: LearningConfig, assets: tuple[str, ...], updates: int) 
         updates=jnp.float32(updates),
         max_gradient_norm=jnp.float32(agent.max_gradient_norm),
     )
-    env = env_params(config.costs, config.env, assets, config.training.cost_factor)
+    env = env_params(config.costs, config.risk, config.env, assets, config.training.cost_factor)
     if isinstance(agent, APGConfig):
         return TrainParams(env, APGParams(optimiser))
     assert isinstance(agent, PPOConfig)
@@ -213,5 +218,5 @@ def training_of(config: LearningConfig, data: Data, rows: Rows | None = None) ->
         config.training.env_steps, learner.env_steps_per_update, config.training.updates_per_chunk, config.training.patience
     )
     params = train_params(config, data.spec.assets, schedule.updates)
-    judged = env_params(config.costs, config.env, data.spec.assets)
+    judged = env_params(config.costs, config.risk, config.env, data.spec.assets)
     return Training(data, learner, weights, frozen, rows.starts, rows.valid, params, judged, schedule, config.seed)

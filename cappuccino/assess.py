@@ -46,7 +46,7 @@ def assess(
     On a planted market an oracle that sees the hidden drift stands beside it, fitted on the training span.
     """
     config = run.config
-    params = env_params(costs, config.env, data.spec.assets)
+    params = env_params(costs, config.risk, config.env, data.spec.assets)
     evaluation = evaluate_run(
         policy,
         untrained,

@@ -128,9 +128,9 @@ def test_classes_hold_no_values() -> None:
     def has_default(field: dataclasses.Field[Any]) -> bool:
         return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 
-    from cappuccino.config import costs, data, stress, trading, training, validation, verdict
+    from cappuccino.config import costs, data, risk, stress, trading, training, validation, verdict, watch
 
-    modules = (costs, data, stress, trading, training, validation, verdict)
+    modules = (costs, data, risk, stress, trading, training, validation, verdict, watch)
     classes = [value for module in modules for value in vars(module).values() if dataclasses.is_dataclass(value)]
     assert len(classes) >= 14
     assert [field.name for cls in (*classes, *ROOTS.values()) for field in dataclasses.fields(cls) if has_default(field)] == []

@@ -173,7 +173,7 @@ def from_config(kind: type[Kind], config: TrainConfig, *, span: str = "train", l
     accounts = MarketAccounts(
         data.market,
         data.spec.start_rows(rows.start, rows.stop, lookback, config.env.episode_bars),
-        env_params(config.costs, config.env, data.spec.assets),
+        env_params(config.costs, config.risk, config.env, data.spec.assets),
         dataclasses.replace(env, clocks=1, accounts=1) if kind is MarketEnv else env,
         normaliser_of(data, training_rows(data), config.network.clip),
         lookback=lookback,

@@ -69,6 +69,7 @@ def start(config: TradeCommandConfig, console: Console) -> Summary:
         allow_outside=tuple(trade.allow_outside),
         fee=Decimal(str(trade.fee_bps)) / 10_000,
         foreign=cast(Foreign, trade.foreign),
+        limits=None if config.risk is None else config.risk.limits,
         log_mb=config.watch.log_mb,
         logs_kept=config.watch.logs_kept,
     )
@@ -149,7 +150,8 @@ def _local_url(config: TradeCommandConfig, broker: LocalBrokerConfig) -> Iterato
 def _confirm_live(config: TradeCommandConfig, key: str, console: Console) -> None:
     """Real money takes a typed confirmation at a terminal, once for an account, an artifact and its limits."""
     manifest = read_manifest(pathlib.Path(config.artifact) / MANIFEST_NAME)
-    limits = {**dataclasses.asdict(config.trade), "dry_run": None, "bars": None}
+    rules = None if config.risk is None else dataclasses.asdict(config.risk)
+    limits = {**dataclasses.asdict(config.trade), "risk": rules, "dry_run": None, "bars": None}
     wanted, folder = fingerprint(key, checksum(manifest), limits), folder_of(config)
     if is_confirmed(folder, wanted):
         return

@@ -22,6 +22,7 @@ from cappuccino.trading.journal import Journal
 from cappuccino.trading.latch import KillSwitch
 from cappuccino.trading.review import review
 from cappuccino.trading.review_table import review_table, write_review
+from cappuccino.trading.ruled import stops_in_force
 from cappuccino.trading.session import load_session
 from cappuccino.trading.status import status_of, status_table
 
@@ -102,11 +103,18 @@ def _flatten(config: DeskConfig, folder: pathlib.Path, console: Console) -> None
 def _resume(config: DeskConfig, folder: pathlib.Path, console: Console) -> None:
     with contextlib.closing(Journal(folder / JOURNAL_NAME)) as journal:
         switch = KillSwitch(journal, folder, RealClock())
-        if switch.thrown() is None:
-            console.print(f"resumed     {folder}: it was not halted")
+        halted, mark = switch.thrown() is not None, journal.last_mark()
+        stopped = [] if mark is None else stops_in_force(mark.risk)
+        if not halted and not stopped:
+            console.print(f"resumed     {folder}: it was neither halted nor stopped by a risk rule")
             return
         switch.release(config.reason, "command")
-    console.print(f"resumed     {folder}: start the trader again to go on")
+    if halted:
+        console.print(f"resumed     {folder}: start the trader again to go on")
+    if stopped:
+        console.print(
+            f"resumed     {folder}: losses count anew from the next bar on; kept sold until then: {'; '.join(stopped)}"
+        )
 
 
 def _accept(config: DeskConfig, folder: pathlib.Path, console: Console) -> None:

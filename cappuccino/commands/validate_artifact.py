@@ -71,7 +71,7 @@ def score(artifact: Artifact, own: TrainConfig, market: Market, spec: MarketSpec
     own: the configuration of its training, whose capital the accounts begin with. Raises InputError for a span without a decision.
     """
     manifest = artifact.manifest
-    params = env_params(costs, own.env, spec.assets)
+    params = env_params(costs, own.risk, own.env, spec.assets)
     normaliser = Normaliser(np.array(manifest.normaliser.mean), np.array(manifest.normaliser.std), manifest.normaliser.clip)
     untrained = fresh_policy(own, network_shape(own.network, spec), normaliser)
     rows = span_rows(spec, span, manifest.lookback)

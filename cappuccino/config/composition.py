@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from cappuccino.config import costs, data, roots, stress, sweep, trading, training, validation, verdict, watch
+from cappuccino.config import costs, data, risk, roots, stress, sweep, trading, training, validation, verdict, watch
 from cappuccino.config.roots import TrainConfig
 from cappuccino.errors import InputError
 
@@ -19,6 +19,7 @@ SCHEMAS: dict[str, dict[str, type[Any]]] = {
     "data": {"files": data.FilesData, "alpaca": data.AlpacaData, "synthetic": data.SyntheticData},
     "features": {"features": training.FeaturesConfig},
     "costs": {"costs": costs.CostsConfig},
+    "risk": {"risk": risk.RiskConfig},
     "env": {"env": training.EnvConfig},
     "network": {"network": training.NetworkConfig},
     "agent": {"ppo": training.PPOConfig, "apg": training.APGConfig},

@@ -8,6 +8,7 @@ from typing import Any
 from cappuccino.config.checks import check_choice, check_name, check_ranges, check_rising_dates, unix_seconds
 from cappuccino.config.costs import CostsConfig
 from cappuccino.config.data import DataConfig
+from cappuccino.config.risk import RiskConfig
 from cappuccino.config.stress import StressConfig
 from cappuccino.config.trading import CLOCK_NAMES, DESK_ACTIONS, BrokerConfig, TraderCapital, TraderConfig, TraderName
 from cappuccino.config.training import AgentConfig, EnvConfig, FeaturesConfig, NetworkConfig, PPOConfig, TrainingConfig
@@ -28,6 +29,7 @@ class LearningConfig:
     data: DataConfig
     features: FeaturesConfig
     costs: CostsConfig
+    risk: RiskConfig | None
     env: EnvConfig
     network: NetworkConfig
     agent: AgentConfig
@@ -150,6 +152,7 @@ class TradeCommandConfig:
     broker: BrokerConfig
     data: DataConfig | None
     costs: CostsConfig | None
+    risk: RiskConfig | None
     trade: TraderConfig
     watch: WatchConfig
     live: bool

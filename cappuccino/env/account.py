@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from cappuccino.plan import OrderRules, Plan, fit_buys, plan_orders
 
@@ -38,13 +38,17 @@ class Account(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """What a step from the close of bar t to the close of bar t+1 reads, broadcastable to (A, *B)."""
+    """What a step from the close of bar t to the close of bar t+1 reads, broadcastable to (A, *B).
+
+    day: whole UTC days since 1970 at the close of t, broadcastable to (*B); only the risk rules read it.
+    """
 
     close: Float[Array, "A *b"]
     tradable: Bool[Array, "A *b"]
     next_open: Float[Array, "A *b"]
     next_close: Float[Array, "A *b"]
     next_tradable: Bool[Array, "A *b"]
+    day: Int[Array, "*b"] | None = None
 
 
 class Trades(NamedTuple):

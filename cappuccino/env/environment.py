@@ -20,17 +20,23 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from cappuccino.env.account import Account, Bar, Costs, Trades, mark, open_account, trade
 from cappuccino.env.rewards import REWARDS, Outcome, RewardWeights, penalty
+from cappuccino.env.ruled import opened_risk, under_rules
 from cappuccino.errors import InputError
 from cappuccino.market import Market
+from cappuccino.risk import Limits, RiskState
 
 
 class EnvParams(NamedTuple):
-    """Traced parameters: costs, reward weights, capital of a fresh account (quote currency), drawdown that ends it (share)."""
+    """Traced parameters: costs, reward weights, capital of a fresh account (quote currency), drawdown that ends it (share).
+
+    risk: limits of the risk rules that stand between targets and orders; None for no rules.
+    """
 
     costs: Costs
     reward: RewardWeights
     capital: Float[Array, ""]
     drawdown_limit: Float[Array, ""]
+    risk: Limits | None = None
 
 
 class Starts(NamedTuple):
@@ -47,12 +53,16 @@ def starts_at(rows: Int[np.ndarray, "N"], size: int | None = None) -> Starts:
 
 
 class EnvState(NamedTuple):
-    """tick: the bar at whose close each clock stands. age: bars since the episode began, the same for all clocks."""
+    """tick: the bar at whose close each clock stands. age: bars since the episode began, the same for all clocks.
+
+    risk: what the risk rules remember; None without rules.
+    """
 
     tick: Int[Array, "G"]
     age: Int[Array, ""]
     account: Account
     reward: Any
+    risk: RiskState | None = None
 
 
 class Step(NamedTuple):
@@ -76,6 +86,7 @@ def bar_at(market: Market, tick: Int[Array, "*G"]) -> Bar:
         next_open=assets_first(market.open, tick + 1),
         next_close=assets_first(market.close, tick + 1),
         next_tradable=assets_first(market.tradable, tick + 1),
+        day=None if market.day is None else market.day[tick][..., None],
     )
 
 
@@ -110,8 +121,10 @@ class Environment:
 
     def open(self, tick: Int[Array, "G"], weights: Float[Array, "A G R"], market: Market, params: EnvParams) -> EnvState:
         """New episodes on the given rows, with fresh accounts already in the given weights."""
-        account = open_account(weights, jnp.moveaxis(market.close[tick], -1, 0)[..., None], params.capital)
-        return EnvState(tick, jnp.zeros((), jnp.int32), account, REWARDS[self.reward].init(account.equity))
+        bar = bar_at(market, tick)
+        account = open_account(weights, bar.close, params.capital)
+        risk = opened_risk(account, bar, params.risk)
+        return EnvState(tick, jnp.zeros((), jnp.int32), account, REWARDS[self.reward].init(account.equity), risk)
 
     def begin(self, market: Market, starts: Starts, params: EnvParams, *, key: PRNGKeyArray) -> EnvState:
         """New episodes: every clock on a random row of `starts`, every account with random weights."""
@@ -136,6 +149,7 @@ class Environment:
         """
         bar = bar_at(market, state.tick)
         before = state.account
+        weights, risk = under_rules(weights, state.risk, before, bar, params.risk)
         after, trades = trade(before, weights, bar, params.costs)
 
         growth = after.equity / before.equity
@@ -153,11 +167,13 @@ class Environment:
 
         terminated = drawdown_after >= params.drawdown_limit
         restarted = open_account(fresh, bar.next_close, params.capital)
-        account, reward_state = jax.tree.map(
+        # The close at which an account restarts is the next that the rules see.
+        fresh_risk = opened_risk(restarted, bar._replace(close=bar.next_close), params.risk)
+        account, reward_state, risk = jax.tree.map(
             lambda new, old: jnp.where(terminated, new, old),
-            (restarted, rule.init(restarted.equity)),
-            (after, reward_state),
+            (restarted, rule.init(restarted.equity), fresh_risk),
+            (after, reward_state, risk),
         )
-        return EnvState(state.tick + 1, state.age + 1, account, reward_state), Step(
+        return EnvState(state.tick + 1, state.age + 1, account, reward_state, risk), Step(
             reward=reward, terminated=terminated, log_growth=jnp.log(growth), trades=trades
         )

@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from cappuccino.env import EnvParams, mark, open_account, trade
 from cappuccino.env.environment import bar_at
+from cappuccino.env.ruled import opened_risk, under_rules
 from cappuccino.errors import InputError
 from cappuccino.evaluation.splits import Span
 from cappuccino.market import Market, MarketSpec, windows
@@ -191,21 +192,24 @@ def replay(
 
     Fee, half-spread and slippage are the same for all accounts, (), or one for each, (R,). Where rows[k] is not rows[k-1] + 1
     an episode begins: the accounts are opened anew with the capital, already in the initial weights. `rows` must not hold the
-    last row of a segment, so neighbouring rows always share a segment. Works in the dtype of market.close. Increments may have
-    the shape (), (A,) or (A, 1, ...).
+    last row of a segment, so neighbouring rows always share a segment. Risk rules act on targets as they are planned. Works in the
+    dtype of market.close. Increments may have the shape (), (A,) or (A, 1, ...).
     """
     dtype = market.close.dtype
     costs = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), params.costs)
     costs = costs._replace(rules=costs.rules._replace(increment=costs.rules.increment.reshape(-1, 1)))
     start = jnp.asarray(initial_weights, dtype)
     capital = jnp.asarray(params.capital, dtype)
+    limits = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), params.risk)
 
     def opened(row: Int[Array, ""]) -> Any:
-        return open_account(start, market.close[row][:, None], capital)
+        bar = bar_at(market, row)
+        account = open_account(start, bar.close, capital)
+        return account, opened_risk(account, bar, limits)
 
     def step(carry: Any, xs: Any) -> tuple[Any, Record]:
-        (account, late), (row, age, inputs) = carry, xs
-        account = jax.tree.map(lambda new, old: jnp.where(age == 0, new, old), opened(row), account)
+        (before, late), (row, age, inputs) = carry, xs
+        account, risk = jax.tree.map(lambda new, old: jnp.where(age == 0, new, old), opened(row), before)
         targets = rule.decide(arrays, inputs, mark(account, market.close[row][:, None])).astype(dtype)
         bar, arrived = bar_at(market, row), targets
         if delay is not None:
@@ -213,8 +217,9 @@ def replay(
                 arrived = jnp.where(delay == bars, earlier, arrived)
             bar = bar._replace(tradable=bar.tradable & (delay <= age))
             late = (targets, *late[:-1])
-        account, trades = trade(account, arrived, bar, costs)
-        return (account, late), Record(
+        allowed, risk = under_rules(arrived, risk, account, bar, limits)
+        account, trades = trade(account, allowed, bar, costs)
+        return ((account, risk), late), Record(
             equity=account.equity,
             weights=mark(account, bar.next_close),
             targets=targets,

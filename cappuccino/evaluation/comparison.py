@@ -21,6 +21,8 @@ from cappuccino.market import Market, MarketSpec
 AGENT = "agent"
 UNTRAINED = "untrained network"
 ORACLE = "oracle"
+RULED = (AGENT, UNTRAINED, RANDOM)
+"""What risk rules bind: the agent, and what stands for it without learning."""
 CHANCE_T = 2.0
 """A lead whose t-value is below this is called within chance."""
 
@@ -71,6 +73,8 @@ def evaluate_run(
 ) -> Evaluation:
     """Run the policy, the baselines, the untrained network and the oracle, if there is one, over a span and measure them.
 
+    Risk rules bind the policy, the untrained network and the random one; what else it is compared with knows none.
+
     policy: where JAX does not run it, the strategy that stands for it. seed: of the random baseline and the bootstrap. Raises InputError
     for a span too short to decide.
     """
@@ -84,7 +88,8 @@ def evaluate_run(
     if oracle is not None:
         strategies[ORACLE] = oracle
     paths = {AGENT: agent} | {
-        name: backtest_span(one, market, spec, span, lookback, params) for name, one in strategies.items()
+        name: backtest_span(one, market, spec, span, lookback, params if name in RULED else params._replace(risk=None))
+        for name, one in strategies.items()
     }
     benchmarks = Benchmarks(paths[EQUAL_REBALANCED], paths[held_name(spec.assets)])
     return Evaluation(

@@ -13,6 +13,7 @@ from cappuccino.errors import InputError
 _SAME = {
     "data": "all trials of a study have the same data",
     "costs": "all trials of a study are judged under the same costs; training.cost_factor makes those of training dearer",
+    "risk": "all trials of a study are judged under the same risk rules",
     "env.capital": "all trials of a study are judged with the same capital",
     "training.updates_per_chunk": "all trials of a study are judged after the same updates",
     "training.patience": "all trials of a study stop by the same rule",

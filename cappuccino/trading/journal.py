@@ -18,7 +18,7 @@ from cappuccino.broker.protocol import Side
 from cappuccino.errors import InputError
 from cappuccino.trading.records import FINAL, NEXT, Adjustment, Anchor, Decision, FillSince, Halt, Intent, Mark
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 BUSY_S = 30.0
 """Seconds that a command and the trader wait for each other's transaction."""
@@ -39,7 +39,8 @@ CREATE TABLE orders (
 ) STRICT;
 CREATE INDEX orders_by_state ON orders (state);
 CREATE TABLE marks (
-    bar INTEGER PRIMARY KEY, at REAL NOT NULL, equity REAL NOT NULL, cash TEXT NOT NULL, positions TEXT NOT NULL
+    bar INTEGER PRIMARY KEY, at REAL NOT NULL, equity REAL NOT NULL, cash TEXT NOT NULL, positions TEXT NOT NULL,
+    risk TEXT NOT NULL
 ) STRICT;
 CREATE TABLE anchor (
     id INTEGER PRIMARY KEY CHECK (id = 1), at REAL NOT NULL, own TEXT NOT NULL, reserve TEXT NOT NULL, pending TEXT NOT NULL
@@ -103,7 +104,8 @@ class Journal:
             self._insert("decisions", {**dataclasses.asdict(decision), **_json_columns(decision)})
             self._insert_intents(sells)
             if mark is not None:
-                self._insert("marks", {**dataclasses.asdict(mark), "cash": str(mark.cash), "positions": _texts(mark.positions)})
+                exact = {"cash": str(mark.cash), "positions": _texts(mark.positions), "risk": json.dumps(mark.risk)}
+                self._insert("marks", {**dataclasses.asdict(mark), **exact})
 
     def add_buys(self, bar: int, buys: Sequence[Intent]) -> None:
         """The buys fitted to the cash; the decision is then in phase `buys`."""
@@ -203,8 +205,10 @@ class Journal:
 
     def last_mark(self) -> Mark | None:
         """The latest mark."""
-        row = self._db.execute("SELECT bar, at, equity, cash, positions FROM marks ORDER BY bar DESC LIMIT 1").fetchone()
-        return None if row is None else Mark(row[0], row[1], row[2], Decimal(row[3]), _decimals(json.loads(row[4])))
+        row = self._db.execute("SELECT bar, at, equity, cash, positions, risk FROM marks ORDER BY bar DESC LIMIT 1").fetchone()
+        if row is None:
+            return None
+        return Mark(row[0], row[1], row[2], Decimal(row[3]), _decimals(json.loads(row[4])), json.loads(row[5]))
 
     def peak_equity(self) -> float | None:
         """The highest equity of all marks."""
@@ -221,6 +225,10 @@ class Journal:
         """Throw the kill switch, or release it."""
         with self._transaction():
             self._insert("halts", {**dataclasses.asdict(halt), "is_halted": int(halt.is_halted), "flatten": int(halt.flatten)})
+
+    def releases(self) -> int:
+        """How often a person has let the trader go on."""
+        return self._db.execute("SELECT count(*) FROM halts WHERE NOT is_halted").fetchone()[0]
 
     def add_drift_check(self, at: float, rows: int, outside: dict[str, float], *, refused: bool) -> None:
         """A comparison of live features with the training span: shares outside by `asset/feature`."""

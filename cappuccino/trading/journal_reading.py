@@ -36,8 +36,9 @@ def read_orders(path: pathlib.Path | str) -> list[dict[str, Any]]:
 
 
 def read_marks(path: pathlib.Path | str) -> list[dict[str, Any]]:
-    """All marks: bar, at, equity, cash (text), positions by asset (text)."""
-    return [{**row, "positions": json.loads(row["positions"])} for row in _read(path, "marks", "bar")]
+    """All marks: bar, at, equity, cash (text), positions by asset (text), risk as in `Mark`."""
+    rows = _read(path, "marks", "bar")
+    return [{**row, **{name: json.loads(row[name]) for name in ("positions", "risk")}} for row in rows]
 
 
 def read_drift(path: pathlib.Path | str) -> list[dict[str, Any]]:

@@ -107,13 +107,17 @@ class Decision:
 
 @dataclasses.dataclass(frozen=True)
 class Mark:
-    """Equity (closes of `bar`), cash and positions of the trader when `bar` had closed."""
+    """Equity (closes of `bar`), cash and positions of the trader when `bar` had closed.
+
+    risk: what the risk rules remember, as `trading.ruled` writes it; None without rules.
+    """
 
     bar: int
     at: float
     equity: float
     cash: Decimal
     positions: dict[str, Decimal]
+    risk: dict[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

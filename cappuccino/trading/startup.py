@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from cappuccino.broker.protocol import AccountState, Asset, Order
+from cappuccino.broker.protocol import AccountState, Asset
 from cappuccino.errors import Refusal
-from cappuccino.trading.identity import is_of_a_trader
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.ledger import CASH
 
@@ -30,26 +29,6 @@ def check_skew(ours: float, venues: float, most: float) -> None:
     """Raises Refusal if this machine's clock is off by more than `most` seconds."""
     if abs(ours - venues) > most:
         raise Refusal(f"this machine's clock is {ours - venues:+.0f} s off the venue's; set it right")
-
-
-def strangers(orders: Sequence[Order], assets: Collection[str], journal: Journal) -> list[Order]:
-    """Orders in the trader's assets that are not its own.
-
-    Raises Refusal if another trader gave one its id: then two of them trade this account, or the folder of one was lost.
-    """
-    strange = [order for order in orders if order.asset in assets and journal.intent(order.client_order_id) is None]
-    others = [order for order in strange if is_of_a_trader(order.client_order_id)]
-    if others:
-        raise Refusal(
-            f"another trader ordered on this account: {names_of(others)}; stop it, or if its folder was lost, cancel what is "
-            "open and start with a new trade.name"
-        )
-    return strange
-
-
-def names_of(orders: Sequence[Order]) -> str:
-    """Orders as a person knows them."""
-    return ", ".join(f"{order.side} {order.quantity} {order.asset} ({order.client_order_id})" for order in orders)
 
 
 def check_identity(journal: Journal, *, artifact: str, account: str, capital: Decimal, now: float) -> None:

@@ -14,6 +14,7 @@ from rich.text import Text
 from cappuccino.trading.folder import JOURNAL_NAME, running
 from cappuccino.trading.journal_reading import read_decisions, read_halts, read_marks, read_orders
 from cappuccino.trading.records import FINAL, Halt
+from cappuccino.trading.ruled import stops_in_force
 
 RECENT_ORDERS, RECENT_DECISIONS = 8, 4
 
@@ -79,6 +80,9 @@ def status_table(status: Status) -> Group:
         head.add_row("cash", f"${float(last['cash']):,.2f}")
         held = ", ".join(f"{float(quantity):.6g} {asset}" for asset, quantity in last["positions"].items())
         head.add_row("holds", held or "nothing")
+        stopped = stops_in_force(last["risk"])
+        if stopped:
+            head.add_row("kept sold", "; ".join(stopped))
     counts = ", ".join(f"{number} {state}" for state, number in sorted(status.states.items()))
     head.add_row("orders", f"{sum(status.states.values())}: {counts}" if counts else "none yet")
     parts: list[Any] = [head]

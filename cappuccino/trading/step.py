@@ -13,11 +13,12 @@ import numpy as np
 
 from cappuccino.artifact.manifest import SUM_SLACK, Manifest
 from cappuccino.bars.table import Origin
-from cappuccino.broker.protocol import AccountState, Asset, Broker, Order, OrderRejected, Position, UnknownOutcome
+from cappuccino.broker.protocol import AccountState, Asset, Broker, Position
 from cappuccino.errors import InputError, Refusal
 from cappuccino.features.registry import FeatureSet
 from cappuccino.plan import OrderRules, Plan
-from cappuccino.trading import drift, startup
+from cappuccino.risk import Limits
+from cappuccino.trading import drift, ruled, startup
 from cappuccino.trading.bar_store import BarStore
 from cappuccino.trading.clock import Clock
 from cappuccino.trading.execution import Execution
@@ -30,7 +31,9 @@ from cappuccino.trading.orders import LIST_MARGIN_S, OrderDesk
 from cappuccino.trading.patience import NoDecision, Patience
 from cappuccino.trading.reconcile import Foreign, Reconciler, own_figures
 from cappuccino.trading.records import Anchor, Decision, Mark
+from cappuccino.trading.ruled import RiskRules
 from cappuccino.trading.sizing import OwnAccount, dust, fitted_buys, left_out, own_account, plan
+from cappuccino.trading.strangers import Strangers
 from cappuccino.trading.timing import Timing
 from cappuccino.trading.venue_reader import VenueReader, increments_of
 from cappuccino.trading.watch import Watch
@@ -47,6 +50,7 @@ class TraderSettings:
     account is reserved for good. max_hole_bars: missing bars in a row that are filled, as in training.
     bars: how many bars to handle, None for ever. allow_outside: features whose drift is tolerated.
     fee: the most that the venue takes of a fill, as a fraction. foreign: what to do about what is not the trader's.
+    limits: of the risk rules, None for no rules.
     timing: None for the one that suits the bars. log_mb, logs_kept: when the log is rotated, and how many are kept.
     """
 
@@ -58,6 +62,7 @@ class TraderSettings:
     allow_outside: tuple[str, ...] = ()
     fee: Decimal = Decimal("0.0025")
     foreign: Foreign = "refuse"
+    limits: Limits | None = None
     timing: Timing | None = None
     log_mb: float | int = 10
     logs_kept: int = 10
@@ -135,6 +140,8 @@ class BarStep:
             origin=Origin(**dataclasses.asdict(manifest.origin)),
             store=store,
         )
+        self._strangers = Strangers(broker, journal, manifest.assets, settings.foreign)
+        self._risk = RiskRules(journal, settings.limits, manifest.assets)
         self._drift_checked: float | None = None
         self._looked_at_orders = clock.now()
         self._account, self._execution = self._start(hold_account)
@@ -152,7 +159,7 @@ class BarStep:
             startup.check_identity(
                 journal, artifact=self._artifact, account=state.id, capital=self._settings.capital, now=clock.now()
             )
-            self._meet_strangers(self._patience.ask(broker.open_orders, until))
+            self._strangers.meet(self._patience.ask(broker.open_orders, until))
             if journal.anchor() is None:
                 self._check_first(state, positions, until)
             execution = Execution(
@@ -197,26 +204,6 @@ class BarStep:
             min_notional=self._manifest.costs.min_notional,
         )
 
-    def _meet_strangers(self, orders: list[Order]) -> dict[str, str]:
-        """Orders that are not the trader's: refused, canceled (adopt) or left alone (ignore), with a note of them."""
-        found = [order for order in startup.strangers(orders, self._manifest.assets, self._journal) if not order.is_terminal]
-        if not found:
-            return {}
-        if self._settings.foreign == "refuse":
-            raise Refusal(
-                f"open orders that this trader did not place: {startup.names_of(found)}; cancel them, trade on another account, "
-                "or say trade.foreign=adopt (they are canceled, what they filled becomes the trader's) or trade.foreign=ignore"
-            )
-        if self._settings.foreign == "adopt":
-            for order in found:
-                try:
-                    self._broker.cancel(order.id)
-                except (OrderRejected, UnknownOutcome) as error:
-                    raise NoDecision(
-                        f"the order {order.client_order_id}, which is not ours, was not canceled: {error}"
-                    ) from None
-        return {"strangers": startup.names_of(found)}
-
     def flatten(self) -> dict[str, Decimal]:
         """Sell everything, the kill switch notwithstanding; what is left, by asset. Raises Refusal without an answer."""
         manifest = self._manifest
@@ -255,11 +242,12 @@ class BarStep:
             listed, rules = self._reader.rules(until)
             account, positions = self._agree(view, listed, until, notes)
             waited = time.perf_counter() - waited
-            mark = self._mark(bar, account, positions)
+            risk = self._risk.see(account, close)
+            mark = self._mark(bar, account, positions, risk)
             if is_last:
                 raise NoDecision("the replay is over: nothing could be filled")
             self._check_drift(view)
-            decision, orders = self._plan(bar, view, account, listed, rules, notes)
+            decision, orders = self._plan(bar, view, account, listed, rules, risk, notes)
             self.seen.latency_s = time.perf_counter() - parsed - waited
             self._check_late(until)
             if not self._may_send():
@@ -281,7 +269,7 @@ class BarStep:
         """The trader's account at the closes, agreed with the journal, and its positions by asset."""
         assets, since = self._manifest.assets, self._looked_at_orders - LIST_MARGIN_S
         orders = self._patience.ask(lambda: self._broker.orders_since(since), until)
-        notes.update(self._meet_strangers(orders))
+        notes.update(self._strangers.meet(orders))
         self._looked_at_orders = self._clock.now()
         if self._journal.anchor() is None:
             state, positions = self._reader.account(until)
@@ -341,6 +329,7 @@ class BarStep:
         account: OwnAccount,
         listed: dict[str, Asset],
         rules: OrderRules,
+        risk: ruled.Seen | None,
         notes: dict[str, Any],
     ) -> tuple[Decision, Plan]:
         assets = self._manifest.assets
@@ -352,13 +341,14 @@ class BarStep:
             notes["cash"] = f"{account.cash:.4f} is below zero; the policy sees the weights scaled to a sum of one"
             seen = weights / weights.sum()
         try:
-            targets = np.asarray(self._decide(view.window, seen), np.float64)
+            asked = np.asarray(self._decide(view.window, seen), np.float64)
         except InputError as error:
             raise NoDecision(str(error)) from None
+        targets, by = self._risk.allow(asked, risk)
         orders = plan(account, targets, tradable, rules)
         small = dust(account, assets, rules.min_notional)
         skipped = left_out(account, targets, tradable, orders, assets)
-        notes.update({kind: found for kind, found in (("dust", small), ("left_out", skipped)) if found})
+        notes.update({kind: found for kind, found in (("dust", small), ("left_out", skipped), ("risk", by)) if found})
         decision = Decision(
             bar=bar,
             decided_at=self._clock.now(),
@@ -370,13 +360,18 @@ class BarStep:
             closes=tuple(view.closes.tolist()),
             tradable=tuple(tradable.tolist()),
             buys=tuple(orders.buys.tolist()),
+            asked=tuple(asked.tolist()),
             increments=tuple(np.broadcast_to(rules.increment, weights.shape).tolist()),
             notes=notes,
         )
         return decision, orders
 
-    def _mark(self, bar: int, account: OwnAccount, positions: dict[str, Decimal]) -> Mark:
-        return Mark(bar, self._clock.now(), account.equity, account.exact_cash, positions)
+    def _mark(self, bar: int, account: OwnAccount, positions: dict[str, Decimal], risk: ruled.Seen | None) -> Mark:
+        for stopped in () if risk is None else risk.stopped:
+            self._log.warning("risk", stopped=stopped)
+            self._watch.event("stop", stopped)
+        record = None if risk is None else risk.record
+        return Mark(bar, self._clock.now(), account.equity, account.exact_cash, positions, record)
 
     def _show(self, decision: Decision, orders: Plan, account: OwnAccount, rules: OrderRules) -> None:
         from cappuccino.trading.plan_table import print_plan

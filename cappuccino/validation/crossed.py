@@ -15,7 +15,7 @@ from cappuccino.config.roots import LearningConfig
 from cappuccino.env import EnvParams, starts_at
 from cappuccino.evaluation.backtest import Path, Record, Strategy, backtest, policy_strategy, to_path
 from cappuccino.evaluation.baselines import EQUAL_REBALANCED, RANDOM, baselines, held_name, random_strategy
-from cappuccino.evaluation.comparison import UNTRAINED
+from cappuccino.evaluation.comparison import RULED, UNTRAINED
 from cappuccino.evaluation.folds import Fold, Folds, fold_rows, normaliser_rows, selection_rows, train_starts
 from cappuccino.evaluation.metrics import Benchmarks
 from cappuccino.market import MarketSpec
@@ -74,12 +74,12 @@ def run_folds(
 
     Baselines run over the same blocks; the untrained network is that of the first seed, and its turnover the random one's.
     """
-    params = env_params(config.costs, config.env, data.spec.assets)
+    params = env_params(config.costs, config.risk, config.env, data.spec.assets)
     lookback = config.network.lookback
     tested = Tested.of(data.spec, folds, lookback)
 
-    def ran(strategy: Strategy, fold: int) -> Path:
-        return tested.run(strategy, fold, data, params)
+    def ran(strategy: Strategy, fold: int, *, ruled: bool = True) -> Path:
+        return tested.run(strategy, fold, data, params if ruled else params._replace(risk=None))
 
     numbers = range(len(folds.folds))
     agent = [[ran(policy_strategy(trained[fold, seed].policy, lookback), fold) for fold in numbers] for seed in seeds]
@@ -92,7 +92,8 @@ def run_folds(
     return Crossed(
         agent=tuple(tested.paths(by_fold) for by_fold in agent),
         baselines={
-            name: tested.paths([ran(one, fold) for fold, one in enumerate(by_fold)]) for name, by_fold in others.items()
+            name: tested.paths([ran(one, fold, ruled=name in RULED) for fold, one in enumerate(by_fold)])
+            for name, by_fold in others.items()
         },
     )
 

@@ -39,7 +39,7 @@ def stressed(config: ValidateConfig, bars: BarTable, folds: Folds, trained: Mapp
         tested_bars(bars, folds),
         FeatureSet(tuple(config.features.names)),
         config.network.lookback,
-        env_params(config.costs, config.env, bars.assets),
+        env_params(config.costs, config.risk, config.env, bars.assets),
         config.stress,
         mesh_of(),
     )

@@ -61,7 +61,7 @@ def case(clocks: int, accounts: int, steps: int, assets: tuple[str, ...] = ASSET
         features=jnp.zeros((*bars.mask.shape, 1), jnp.float32),
         tradable=jnp.asarray(bars.mask & there),
     )
-    env, params = environment(config.env), env_params(config.costs, config.env, assets)
+    env, params = environment(config.env), env_params(config.costs, config.risk, config.env, assets)
     key_state, key_fresh, *keys = jax.random.split(jax.random.key(0), steps + 2)
     draw = jax.jit(functools.partial(env.random_weights, len(assets), jnp.float32))
     state = jax.jit(env.begin)(market, starts_at(np.arange(4000 - steps - 1)), params, key=key_state)

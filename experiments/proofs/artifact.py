@@ -106,7 +106,7 @@ def _same_decisions(run: Run, network: str) -> bool:
     own, best = run.config, run.best()
     data = load_market(own.data, tuple(own.features.names), own.network.lookback)
     policy = run.policy(best, network_shape(own.network, data.spec))
-    params = env_params(own.costs, own.env, data.spec.assets)
+    params = env_params(own.costs, own.risk, own.env, data.spec.assets)
     paths = [
         backtest_span(policy_strategy(policy, own.network.lookback), data.market, data.spec, span, own.network.lookback, params)
         for span in (data.spans.valid, data.spans.test)

@@ -47,7 +47,7 @@ class HeldOut:
     def __init__(self, config: TrainConfig, data: Data) -> None:
         self.data = data
         self.rows: Int[np.ndarray, "N"] = span_rows(data.spec, data.spans.test, config.network.lookback)
-        self.params: EnvParams = env_params(config.costs, config.env, data.spec.assets)
+        self.params: EnvParams = env_params(config.costs, config.risk, config.env, data.spec.assets)
         self.cash = np.zeros(len(data.spec.assets), np.float32)
 
     def run(self, strategy: Strategy) -> Record:

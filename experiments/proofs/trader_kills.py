@@ -1,10 +1,11 @@
 """Kill a trader with SIGKILL in every window around an order, start it again, and compare with one that was left alone.
 
     python experiments/proofs/trader_kills.py [--sessions 50] [--kills 20] [--bars 336] [--seed 0] [--at-least 100] [--faults 0.05]
+        [--at-once 8]
 
-Each session is `cappuccino trade` on a local exchange with a stepped clock, so that no time passes while the trader is down, and which
-lets a share of its answers and orders go wrong. The first runs undisturbed; each of the others is the same two weeks with `--kills`
-kills, the process itself sending SIGKILL to itself
+Sessions run side by side: a trader mostly waits. Each is `cappuccino trade` on a local exchange with a stepped clock, so that no time
+passes while the trader is down, and which lets a share of its answers and orders go wrong. The first runs undisturbed; each of the
+others is the same two weeks with `--kills` kills, the process itself sending SIGKILL to itself
 
     before     when a decision is about to be committed to the journal
     committed  when the decision is committed and its order is about to be sent
@@ -20,6 +21,7 @@ each window was killed in at least `--at-least` times.
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import contextlib
 import csv
 import os
@@ -184,26 +186,31 @@ class Sessions:
     def __init__(self, folder: pathlib.Path, bars: int, faults: float, seed: int) -> None:
         self.folder, self.bars, self.faults, self.seed = folder, bars, faults, seed
         self.met: Counter[str] = Counter()
+        self.meeting = threading.Lock()
         self.artifact = make_artifact(folder)
         self.environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        from cappuccino.config import compose
+        from cappuccino.sources import load_bars, opening_row
+
+        data = compose("train", list(MARKET)).data
+        self.market = load_bars(data)
+        row = opening_row(self.market, data, None)
+        self.row = row - max(0, bars + 2 - (len(self.market) - row))
 
     @contextlib.contextmanager
     def exchange(self) -> Iterator[Exchange]:
         from cappuccino.broker.exchange.config import ExchangeConfig
         from cappuccino.broker.exchange.faults import FaultsConfig
         from cappuccino.broker.exchange.process import ExchangeControl, start_exchange
-        from cappuccino.config import compose
-        from cappuccino.sources import load_bars, opening_row
 
-        data = compose("train", list(MARKET)).data
-        bars = load_bars(data)
-        row = opening_row(bars, data, None) - max(0, self.bars + 2 - (len(bars) - opening_row(bars, data, None)))
         rates = {fault: self.faults / len(FAULTS) for fault in FAULTS}
         fates = {fault: self.faults / len(FATES) for fault in FATES}
         faults = FaultsConfig(seed=self.seed, rates={**rates, **fates}, stale_s=4.0, rest_s=20.0, stick_s=60.0)
-        with start_exchange(bars, row, ExchangeConfig(faults=faults, account=ACCOUNT)) as process:
+        with start_exchange(self.market, self.row, ExchangeConfig(faults=faults, account=ACCOUNT)) as process:
             yield Exchange(process.url)
-            self.met += ExchangeControl(process.url).faults()
+            met = ExchangeControl(process.url).faults()
+            with self.meeting:
+                self.met += met
 
     def words(self, exchange: Exchange, name: str) -> list[str]:
         return [
@@ -329,9 +336,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("sessions", 50), ("kills", 20), ("bars", 336), ("seed", 0), ("at-least", 100)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--at-once", type=int, default=8)
     parser.add_argument("--faults", type=float, default=0.05)
     options = parser.parse_args()
-    chance = random.Random(options.seed)
     counts: Counter[str] = Counter()
     begun, holds = time.monotonic(), True
     with tempfile.TemporaryDirectory() as name:
@@ -342,8 +349,13 @@ def main() -> int:
             f"undisturbed: {options.bars} bars, {len(undisturbed['orders'])} orders, {time.monotonic() - begun:.0f} s",
             flush=True,
         )
-        for number in range(options.sessions):
-            outcome, found = killed_session(sessions, f"killed-{number}", options.kills, chance)
+
+        def one(number: int) -> tuple[dict[str, Any], Counter[str]]:
+            return killed_session(sessions, f"killed-{number}", options.kills, random.Random(f"{options.seed} {number}"))
+
+        with concurrent.futures.ThreadPoolExecutor(options.at_once) as side_by_side:
+            outcomes = side_by_side.map(one, range(options.sessions))
+        for number, (outcome, found) in enumerate(outcomes):
             counts += found
             is_same = outcome == undisturbed
             holds &= is_same
@@ -357,7 +369,7 @@ def main() -> int:
         )
         enough = all(counts[window] >= options.at_least for window in WINDOWS)
         print(f"at least {options.at_least} in each window: {'holds' if enough else 'FALLS SHORT'}")
-        faults = with_pauses(sessions, "paused", min(options.kills, 5), chance)
+        faults = with_pauses(sessions, "paused", min(options.kills, 5), random.Random(options.seed))
         for fault in faults:
             print(f"  {fault}")
     print(f"faults: {', '.join(f'{count} {fault}' for fault, count in sorted(sessions.met.items()))}")

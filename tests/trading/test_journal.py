@@ -31,7 +31,9 @@ DECISION = Decision(
 )
 SELL = Intent("a", BAR, "ETH", "sell", Decimal("0.000000001"), 1.0, 1.0)
 BUY = Intent("b", BAR, "BTC", "buy", Decimal("123456789.123456789"), 2.0, 2.0)
-MARK = Mark(BAR, 3.0, 1000.1, Decimal("0.1234567890123456789"), {"BTC": Decimal("1e-9")})
+MARK = Mark(
+    BAR, 3.0, 1000.1, Decimal("0.1234567890123456789"), {"BTC": Decimal("1e-9")}, {"entry": [0.1, 2.0], "is_stopped": False}
+)
 
 
 @pytest.fixture
@@ -167,7 +169,7 @@ def test_another_schema_or_no_journal_is_refused(journal: Journal, path: pathlib
     journal.close()
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version=7")
-    with pytest.raises(InputError, match="has schema 7; this version reads 2"):
+    with pytest.raises(InputError, match="has schema 7; this version reads 3"):
         Journal(path)
     (tmp_path / "noise").write_bytes(b"noise" * 1000)
     with pytest.raises(InputError, match="is not a journal"):

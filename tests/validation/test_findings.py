@@ -19,7 +19,7 @@ def test_realised_growth_is_that_of_a_policy_alone_on_its_test_blocks():
     made = case()
     lookback = made.config.network.lookback
     tested = crossing.Tested.of(made.data.spec, made.folds, lookback)
-    params = env_params(made.config.costs, made.config.env, made.data.spec.assets)
+    params = env_params(made.config.costs, made.config.risk, made.config.env, made.data.spec.assets)
     realised = findings().realised
     assert sorted(realised) == [(fold, seed) for fold in range(len(made.folds.folds)) for seed in made.seeds]
     for (fold, seed), growth in realised.items():

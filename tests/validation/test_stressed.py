@@ -43,7 +43,10 @@ def test_every_bar_is_traded_by_a_policy_that_was_not_trained_on_it(words):
 
 def test_plain_growth_is_that_of_backtests_of_the_groups():
     made = case()
-    params, lookback = env_params(made.config.costs, made.config.env, made.bars.assets), made.config.network.lookback
+    params, lookback = (
+        env_params(made.config.costs, made.config.risk, made.config.env, made.bars.assets),
+        made.config.network.lookback,
+    )
     growth, bars = 0.0, 0
     for part in parts_of(made.config, made.folds, made.trained):
         path = backtest_span(part.strategy, made.data.market, made.data.spec, part.span, lookback, params)

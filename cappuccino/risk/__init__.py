@@ -1,0 +1,7 @@
+"""Risk rules: what a policy's target weights become before they are planned. The same functions in trader and environment."""
+
+from cappuccino.risk.limits import Limits
+from cappuccino.risk.rules import RULES, limited
+from cappuccino.risk.state import Marks, RiskState, first, observe, reset
+
+__all__ = ["RULES", "Limits", "Marks", "RiskState", "first", "limited", "observe", "reset"]

@@ -1,0 +1,26 @@
+"""The limits of the risk rules."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Limits(NamedTuple):
+    """Scalars, traced in the environment; infinity switches a rule off.
+
+    weight, gross: shares of equity, of each asset and of all. cash: quote currency that is kept. order: largest order, in quote
+    currency. turnover: bought and sold in a UTC day, as a share of the equity with which it began. stop_loss, trailing_stop:
+    distance of the close below a position's entry and below its top, as a share of those. cooldown: closes for which a stopped
+    asset is held at zero, at least 1. day_loss, drawdown: shares of the day's first equity and of the highest.
+    """
+
+    weight: Any
+    gross: Any
+    cash: Any
+    order: Any
+    turnover: Any
+    stop_loss: Any
+    trailing_stop: Any
+    cooldown: Any
+    day_loss: Any
+    drawdown: Any
