@@ -198,6 +198,8 @@ def train_config_of(values: Any) -> TrainConfig:
     schema = OmegaConf.structured(roots.TrainConfig)
     schema.data = OmegaConf.structured(SCHEMAS["data"][loaded.data.source])
     schema.agent = OmegaConf.structured(SCHEMAS["agent"][loaded.agent.name])
+    if loaded.risk is not None:
+        schema.risk = OmegaConf.structured(risk.RiskConfig)
     if "validation" in loaded and loaded.validation is not None:
         schema.validation = OmegaConf.structured(SCHEMAS["validation"][loaded.validation.name])
     return to_config(OmegaConf.merge(schema, loaded))
@@ -216,6 +218,7 @@ def load_trade_config(path: pathlib.Path) -> roots.TradeCommandConfig:
             "watch": group_from(watch.WatchConfig, values["watch"]),
             "data": None if values["data"] is None else data_from(values["data"]),
             "costs": None if values["costs"] is None else group_from(costs.CostsConfig, values["costs"]),
+            "risk": None if values["risk"] is None else group_from(risk.RiskConfig, values["risk"]),
         }
         return group_from(roots.TradeCommandConfig, {**values, **groups})
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:

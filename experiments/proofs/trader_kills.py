@@ -218,7 +218,7 @@ class Sessions:
             f"broker.url={exchange.url}",
             f"trade.name={name}",
             "trade.allow_outside=[relative_volume_168,volatility_24_168]",
-            f"runs_dir={self.folder}",
+            f"runs_dir={self.folder / name}",
         ]
 
     def start(self, exchange: Exchange, name: str, bars: int, **environment: str) -> subprocess.Popen[bytes]:
@@ -238,7 +238,7 @@ class Sessions:
         from cappuccino.trading.journal_reading import read_decisions
 
         try:
-            return len(read_decisions(self.folder / "traders" / name / "journal.sqlite"))
+            return len(read_decisions(self.folder / name / "traders" / name / "journal.sqlite"))
         except InputError:
             return 0
 
@@ -316,7 +316,7 @@ def with_pauses(sessions: Sessions, name: str, pauses: int, chance: random.Rando
             control.advance(min(control.state().now + chance.uniform(60, 6 * 3600), control.state().last - 7200))
         sessions.finish(exchange, name)
     out = sessions.folder / "review.csv"
-    if main(["trade", "review", f"trade.name={name}", f"runs_dir={sessions.folder}", f"out={out}"]) != 0:
+    if main(["trade", "review", f"trade.name={name}", f"runs_dir={sessions.folder / name}", f"out={out}"]) != 0:
         return ["the review failed"]
     with out.open() as file:
         rows = list(csv.DictReader(file))
