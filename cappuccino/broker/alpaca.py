@@ -7,6 +7,7 @@ and cancels are repeated by us with back-off and jitter; an order is sent once, 
 from __future__ import annotations
 
 import datetime
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from alpaca.trading.requests import GetAssetsRequest, GetOrdersRequest
 
 from cappuccino.broker import alpaca_wire as wire
 from cappuccino.broker.access import DATA_URL, LIVE_URL, PAPER_URL, checked_url, is_loopback, keys_from_environment
+from cappuccino.broker.pace import Pace
 from cappuccino.broker.protocol import (
     AccountState,
     Asset,
@@ -59,11 +61,17 @@ class _Answered(Exception):
         self.status, self.code, self.message = status, code, message
 
 
+class _Held(_Answered):
+    """Not sent: the venue would have answered that these are too many requests."""
+
+
 class _NotAnswered(Exception):
     """No answer, or none that could be read."""
 
 
 def _worth_retrying(error: BaseException) -> bool:
+    if isinstance(error, _Held):
+        return False
     if isinstance(error, _Answered):
         return error.status in (408, 429) or error.status >= 500
     return isinstance(error, _NotAnswered)
@@ -77,6 +85,8 @@ class AlpacaBroker:
     live: must be true for the live host; Refusal otherwise, and for any host but Alpaca's or this machine.
     deadline_s: seconds that a call takes at most; a read's attempts share it, each with at most half of it.
     sleep: waits between a read's attempts.
+    now: the venue's time (Unix seconds), in which requests are counted and held back (`broker.pace`), as if by its answer 429; None:
+    this machine's, but for a local server none are counted.
     answered: told the HTTP status of every answer, on another thread; must not raise.
     """
 
@@ -90,6 +100,7 @@ class AlpacaBroker:
         live: bool = False,
         deadline_s: float | int = 10.0,
         sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], float] | None = None,
         answered: Callable[[int], object] | None = None,
     ) -> None:
         if not key or not secret:
@@ -111,12 +122,15 @@ class AlpacaBroker:
         self._data = CryptoHistoricalDataClient(key, secret, raw_data=True, url_override=self.data_url)
         self._session = DeadlineSession(deadline_s)
         self._session.trust_env = not is_local
-        if answered is not None:
+        self._pace = None if now is None and is_local else Pace(now or time.time)
 
-            def tell(response: requests.Response, **_: Any) -> None:  # what a hook returns would take the answer's place
+        def tell(response: requests.Response, **_: Any) -> None:  # what a hook returns would take the answer's place
+            if self._pace is not None:
+                self._pace.heard(response.status_code, response.headers)
+            if answered is not None:
                 answered(response.status_code)
 
-            self._session.hooks["response"].append(tell)
+        self._session.hooks["response"].append(tell)
         for client in (self._trading, self._data):
             client._session = self._session
             client._retry = 0  # alpaca-py would repeat a POST after 429 and 504
@@ -296,6 +310,9 @@ class AlpacaBroker:
 
     def _one(self, ask: Callable[[], Any], parse: Callable[[Any], T]) -> T:
         """One request. Errors are written anew, `from None`: alpaca-py's carry the request and so the keys."""
+        until = None if self._pace is None else self._pace.take()
+        if until is not None:
+            raise _Held(429, 0, f"held back, not sent: the venue takes requests again at {wire.rfc3339(math.ceil(until))}")
         try:
             return parse(ask())
         except APIError as error:

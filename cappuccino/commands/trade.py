@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import pathlib
 import sys
+import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import NamedTuple, cast
@@ -112,6 +113,7 @@ def venue_of(config: TradeCommandConfig, console: Console, answered: Callable[[i
                 live=config.live,
                 deadline_s=broker.deadline_s,
                 answered=answered,
+                now=time.time,
             ),
             RealClock(),
         )
@@ -120,11 +122,17 @@ def venue_of(config: TradeCommandConfig, console: Console, answered: Callable[[i
         raise InputError("live=true goes with broker=alpaca; a local exchange has no real money")
     hosts.install(hosts.allowed_hosts(named=watch_hosts(config.watch)))
     with _local_url(config, broker) as url:
+        clock = ExchangeClock(url, broker.clock, speed=broker.speed)
         yield Venue(
             AlpacaBroker(
-                *LOCAL_KEYS, trading_url=url, data_url=broker.data_url, deadline_s=broker.deadline_s, answered=answered
+                *LOCAL_KEYS,
+                trading_url=url,
+                data_url=broker.data_url,
+                deadline_s=broker.deadline_s,
+                answered=answered,
+                now=clock.now,
             ),
-            ExchangeClock(url, broker.clock, speed=broker.speed),
+            clock,
         )
 
 
