@@ -14,9 +14,11 @@ from rich.console import Console
 from cappuccino.artifact.manifest import Manifest
 from cappuccino.bars import BarTable
 from cappuccino.broker.exchange.config import ExchangeConfig
+from cappuccino.broker.exchange.faults import FaultsConfig
 from cappuccino.config.composition import data_from
 from cappuccino.config.costs import CostsConfig
 from cappuccino.config.data import AlpacaData, DataConfig, FilesData, SyntheticData
+from cappuccino.config.faults import FaultsGroupConfig
 from cappuccino.errors import InputError
 
 HELD_OUT = 0.85
@@ -125,8 +127,10 @@ def hidden_drift(data: DataConfig) -> Float[np.ndarray, "T A"] | None:
     return planted_drift(assets=data.assets or (), bars=data.bars, seed=data.seed, drift=data.drift)
 
 
-def exchange_config(costs: CostsConfig, assets: tuple[str, ...], cash: float) -> ExchangeConfig:
-    """The local exchange that charges and accepts what `costs` says."""
+def exchange_config(
+    costs: CostsConfig, assets: tuple[str, ...], cash: float, faults: FaultsGroupConfig | None = None
+) -> ExchangeConfig:
+    """The local exchange that charges and accepts what `costs` says, and at which goes wrong what `faults` does."""
     steps = dict(zip(assets, costs.increments_of(assets), strict=True))
     return ExchangeConfig(
         taker_fee_bps=costs.taker_fee_bps,
@@ -135,6 +139,7 @@ def exchange_config(costs: CostsConfig, assets: tuple[str, ...], cash: float) ->
         min_notional=costs.min_notional,
         increments={asset: format(Decimal(repr(step)), "f") for asset, step in steps.items()},
         cash=cash,
+        faults=FaultsConfig() if faults is None else faults.plan,
     )
 
 

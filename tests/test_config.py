@@ -31,7 +31,7 @@ from cappuccino.config.stress import StressConfig
 from cappuccino.config.training import REWARD_NAMES
 from cappuccino.errors import InputError
 
-NOT_OF_TRAIN = ("conf", "broker", "validation", "verdict", "stress", "watch")
+NOT_OF_TRAIN = ("conf", "broker", "faults", "validation", "verdict", "stress", "watch")
 NEEDED = {
     "backtest": ["run=x"],
     "export": ["run=x"],
@@ -128,9 +128,9 @@ def test_classes_hold_no_values() -> None:
     def has_default(field: dataclasses.Field[Any]) -> bool:
         return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 
-    from cappuccino.config import costs, data, risk, stress, trading, training, validation, verdict, watch
+    from cappuccino.config import costs, data, faults, risk, stress, trading, training, validation, verdict, watch
 
-    modules = (costs, data, risk, stress, trading, training, validation, verdict, watch)
+    modules = (costs, data, faults, risk, stress, trading, training, validation, verdict, watch)
     classes = [value for module in modules for value in vars(module).values() if dataclasses.is_dataclass(value)]
     assert len(classes) >= 14
     assert [field.name for cls in (*classes, *ROOTS.values()) for field in dataclasses.fields(cls) if has_default(field)] == []

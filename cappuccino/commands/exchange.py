@@ -22,7 +22,7 @@ def run(config: ExchangeCommandConfig) -> None:
     venue = Venue(
         bars,
         row,
-        exchange_config(config.costs, bars.assets, config.capital),
+        exchange_config(config.costs, bars.assets, config.capital, config.faults),
         clock_factor=clock_factor(config.clock, config.speed),
     )
     console = Console()

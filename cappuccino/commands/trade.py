@@ -99,6 +99,10 @@ def venue_of(config: TradeCommandConfig, console: Console, answered: Callable[[i
     From then on this process reaches only the hosts of `hosts.allowed_hosts`. answered: told the status of every answer.
     """
     broker = config.broker
+    if config.faults is not None and (not isinstance(broker, LocalBrokerConfig) or broker.url is not None):
+        raise InputError(
+            "faults go wrong at the trader's own local exchange; for one that runs already, start it with them, or leave them out"
+        )
     if not isinstance(broker, LocalBrokerConfig):
         key, secret = keys_from_environment()
         if config.live:
@@ -150,7 +154,7 @@ def _local_url(config: TradeCommandConfig, broker: LocalBrokerConfig) -> Iterato
     costs = config.costs or group_from(CostsConfig, manifest.config["costs"])
     bars = load_bars(data).select(manifest.assets)
     row = opening_row(bars, data, broker.start_seconds)
-    exchange = exchange_config(costs, bars.assets, config.trade.capital)
+    exchange = exchange_config(costs, bars.assets, config.trade.capital, config.faults)
     with start_exchange(bars, row, exchange, clock_factor=clock_factor(broker.clock, broker.speed)) as process:
         yield process.url
 

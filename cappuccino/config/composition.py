@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from cappuccino.config import costs, data, risk, roots, stress, sweep, trading, training, validation, verdict, watch
+from cappuccino.config import costs, data, faults, risk, roots, stress, sweep, trading, training, validation, verdict, watch
 from cappuccino.config.roots import TrainConfig
 from cappuccino.errors import InputError
 
@@ -20,6 +20,7 @@ SCHEMAS: dict[str, dict[str, type[Any]]] = {
     "features": {"features": training.FeaturesConfig},
     "costs": {"costs": costs.CostsConfig},
     "risk": {"risk": risk.RiskConfig},
+    "faults": {"faults": faults.FaultsGroupConfig},
     "env": {"env": training.EnvConfig},
     "network": {"network": training.NetworkConfig},
     "agent": {"ppo": training.PPOConfig, "apg": training.APGConfig},
@@ -218,6 +219,7 @@ def load_trade_config(path: pathlib.Path) -> roots.TradeCommandConfig:
             "watch": group_from(watch.WatchConfig, values["watch"]),
             "data": None if values["data"] is None else data_from(values["data"]),
             "costs": None if values["costs"] is None else group_from(costs.CostsConfig, values["costs"]),
+            "faults": None if values["faults"] is None else group_from(faults.FaultsGroupConfig, values["faults"]),
             "risk": None if values["risk"] is None else group_from(risk.RiskConfig, values["risk"]),
         }
         return group_from(roots.TradeCommandConfig, {**values, **groups})

@@ -8,6 +8,7 @@ from typing import Any
 from cappuccino.config.checks import check_choice, check_name, check_ranges, check_rising_dates, unix_seconds
 from cappuccino.config.costs import CostsConfig
 from cappuccino.config.data import DataConfig
+from cappuccino.config.faults import FaultsGroupConfig
 from cappuccino.config.risk import RiskConfig
 from cappuccino.config.stress import StressConfig
 from cappuccino.config.trading import CLOCK_NAMES, DESK_ACTIONS, BrokerConfig, TraderCapital, TraderConfig, TraderName
@@ -126,6 +127,7 @@ class ExchangeCommandConfig:
 
     data: DataConfig
     costs: CostsConfig
+    faults: FaultsGroupConfig | None
     host: str
     port: int
     clock: str
@@ -152,6 +154,7 @@ class TradeCommandConfig:
     broker: BrokerConfig
     data: DataConfig | None
     costs: CostsConfig | None
+    faults: FaultsGroupConfig | None
     risk: RiskConfig | None
     trade: TraderConfig
     watch: WatchConfig

@@ -34,7 +34,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -146,17 +146,16 @@ class Exchange:
 
         with requests.Session() as session:
             session.trust_env = False
-            for _ in range(50):  # the exchange's answers go wrong for us too
-                try:
-                    answer = session.get(f"{self.url}{path}", params=query, headers=KEYS, timeout=30)
-                    answer.raise_for_status()
-                    return answer.json()
-                except (requests.RequestException, ValueError):
-                    continue
-            raise RuntimeError(f"{path} was not answered")
+            answer = session.get(f"{self.url}{path}", params=query, headers=KEYS, timeout=30)
+            answer.raise_for_status()
+            return answer.json()
 
     def outcome(self) -> dict[str, Any]:
         """Everything the venue knows at the end, without what is random in it: ids of orders, fills and the account."""
+        from cappuccino.broker.exchange.faults import FaultsConfig
+        from cappuccino.broker.exchange.process import ExchangeControl
+
+        ExchangeControl(self.url).go_wrong(FaultsConfig())
         orders: list[Any] = []
         after = "2000-01-01T00:00:00Z"
         while True:
@@ -251,7 +250,7 @@ class Sessions:
         return exchange.outcome()
 
 
-def make_artifact(folder: pathlib.Path) -> pathlib.Path:
+def make_artifact(folder: pathlib.Path, market: Sequence[str] = MARKET) -> pathlib.Path:
     """Of a policy with random opinions that nobody trained, in a process of its own, as JAX is not needed here."""
     made = f"""
 import sys
@@ -261,7 +260,7 @@ from cappuccino.cli import main
 from cappuccino.config import compose
 from cappuccino.sweep.parts import Part
 from cappuccino.sweep.trial_folder import keep_training
-config = compose("train", [*{list(MARKET)!r}, "name=random", "runs_dir={folder}"])
+config = compose("train", [*{list(market)!r}, "name=random", "runs_dir={folder}"])
 training = training_of(config, load_market(config.data, tuple(config.features.names), config.network.lookback))
 policy = training.policy(training.weights)
 policy.actor.output.kernel[...] = 100 * policy.actor.output.kernel[...]

@@ -11,6 +11,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
+import requests
 from hypothesis import given, settings
 from loopback import ASSETS, HOUR, serving, walk
 
@@ -31,7 +32,8 @@ BARS = walk(ROWS)
 
 
 def venue_with(**faults: Any) -> Venue:
-    return Venue(walk(ROWS), START, ExchangeConfig(faults=FaultsConfig(**faults)))
+    """The exchange's time stands still, so that what is busy stays so unless it is for no time at all."""
+    return Venue(walk(ROWS), START, ExchangeConfig(faults=FaultsConfig(**{"busy_s": 0.0, **faults})))
 
 
 def script(fault: str, request: str = "submit", times: int = 1) -> dict[str, Any]:
@@ -82,6 +84,56 @@ def test_a_read_is_repeated_until_it_is_answered(fault: str) -> None:
         assert ExchangeControl(url).faults() == {fault: 2}
     with serving(venue_with(rates={fault: 1.0})) as url, pytest.raises(BrokerUnavailable):
         broker_at(url).positions()
+
+
+def test_who_is_told_that_it_asks_too_often_is_told_so_until_the_reset() -> None:
+    venue = venue_with(**script("busy", "account"), busy_s=5.0)
+    with serving(venue) as url:
+        counted, uncounted = (
+            AlpacaBroker("key", "secret", trading_url=url, sleep=lambda _: None, now=now) for now in (venue.clock.now, None)
+        )
+        for broker in (counted, uncounted):
+            with pytest.raises(BrokerUnavailable) as caught:
+                broker.account()
+            assert caught.value.status == 429
+        asked = ExchangeControl(url).faults()["busy"]
+        with pytest.raises(BrokerUnavailable, match="not sent"):
+            counted.positions()
+        assert ExchangeControl(url).faults()["busy"] == asked  # who counts does not even ask
+        venue.clock.advance(venue.clock.now() + 5)
+        assert counted.account().cash == uncounted.account().cash == 100_000
+
+
+def test_what_goes_wrong_can_be_said_while_it_runs() -> None:
+    with serving(venue_with()) as url:
+        control, broker = ExchangeControl(url), broker_at(url)
+        assert broker.account().cash == 100_000
+        control.go_wrong(FaultsConfig(rates={"html": 1.0}))
+        with pytest.raises(BrokerUnavailable):
+            broker.account()
+        control.go_wrong(FaultsConfig())
+        assert broker.account().cash == 100_000
+        assert control.faults()["html"] > 0
+
+
+@pytest.mark.parametrize("path", ["advance", "faults", "adjust"])
+@pytest.mark.parametrize(("key", "status"), [("", 403), ("another", 401)])
+def test_what_changes_the_exchange_takes_the_keys(path: str, key: str, status: int) -> None:
+    venue = Venue(walk(ROWS), START, ExchangeConfig(key="ours", secret="ours"))
+    with serving(venue) as url:
+        headers = {"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": key}
+        answer = requests.post(f"{url}/control/{path}", json={"to": 2e9, "cash": "5"}, headers=headers, timeout=5)
+        assert answer.status_code == status
+        assert (venue.clock.now(), venue.ledger.cash) == (venue.market.first, 100_000)
+
+
+@pytest.mark.parametrize("body", ["", "[1]", '{"rates": {"gremlins": 1}}', '{"rate": 1}', '{"page": -1}'])
+def test_faults_that_are_none_are_refused(body: str) -> None:
+    venue = venue_with()
+    with serving(venue) as url:
+        headers = {"APCA-API-KEY-ID": "a", "APCA-API-SECRET-KEY": "b"}
+        assert requests.post(f"{url}/control/faults", data=body, headers=headers, timeout=5).status_code == 409
+    assert venue.faults.config == FaultsConfig(busy_s=0.0)
 
 
 def test_a_token_that_leads_to_itself_ends_in_an_error_not_in_a_loop() -> None:
@@ -302,11 +354,11 @@ def test_nothing_is_made_or_lost_whatever_becomes_of_orders(session: list[Any], 
 
 
 keys = st.text(st.characters(categories=["Ll"]), min_size=1, max_size=4)
-requests = st.lists(st.tuples(st.sampled_from(["submit", "order", "account"]), keys), max_size=30)
+asked = st.lists(st.tuples(st.sampled_from(["submit", "order", "account"]), keys), max_size=30)
 
 
 @settings(max_examples=50)
-@given(requests, st.randoms(use_true_random=False), st.integers(0, 5))
+@given(asked, st.randoms(use_true_random=False), st.integers(0, 5))
 def test_a_draw_depends_on_seed_request_and_attempt_only(asked: list[tuple[str, str]], chance: Any, seed: int) -> None:
     """Shuffled, as long as requests of one kind and key keep their order: as other traders' requests, or a restart, would."""
     config = FaultsConfig(seed=seed, rates={"drop_after": 0.3, "html": 0.3, "partial": 0.5})
@@ -314,7 +366,7 @@ def test_a_draw_depends_on_seed_request_and_attempt_only(asked: list[tuple[str, 
     def drawn(order: list[tuple[str, str]]) -> dict[tuple[str, str], list[str | None]]:
         plan, found = FaultPlan(config), {}
         for request, key in order:
-            found.setdefault((request, key), []).append(plan.of_request(Asked(request, key)))
+            found.setdefault((request, key), []).append(plan.of_request(Asked(request, key), 0.0))
         for _, key in order:
             found["fate", key] = [plan.of_order(Asked("submit", key))]
             plan.accepted(Asked("submit", key))
@@ -326,13 +378,13 @@ def test_a_draw_depends_on_seed_request_and_attempt_only(asked: list[tuple[str, 
 
 
 def test_rates_are_kept_and_no_rate_is_no_fault() -> None:
-    plan = FaultPlan(FaultsConfig(rates={"drop_after": 0.05, "busy": 0.1}))
+    plan = FaultPlan(FaultsConfig(rates={"drop_after": 0.05, "busy": 0.1}, busy_s=0.0))
     for number in range(20_000):
-        plan.of_request(Asked("order", str(number)))
+        plan.of_request(Asked("order", str(number)), 0.0)
     assert plan.counts["drop_after"] == pytest.approx(1_000, rel=0.15)
     assert plan.counts["busy"] == pytest.approx(2_000, rel=0.1)
     quiet = FaultPlan(FaultsConfig())
-    assert {quiet.of_request(Asked("order", str(number))) for number in range(100)} == {None}
+    assert {quiet.of_request(Asked("order", str(number)), 0.0) for number in range(100)} == {None}
 
 
 @pytest.mark.parametrize(

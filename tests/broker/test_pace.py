@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 import requests
 from hypothesis import given
@@ -68,7 +70,7 @@ def test_a_venue_that_allows_few_is_never_asked_too_often() -> None:
             broker.account()
         assert caught.value.status == 429
         with pytest.raises(OrderRejected) as refused:
-            broker.submit(OrderRequest("BTC", "buy", 1, "a"))  # type: ignore[arg-type]
+            broker.submit(OrderRequest("BTC", "buy", Decimal(1), "a"))
         assert refused.value.status == 429
         reset = float(requests.get(f"{url}/v2/clock", timeout=5).headers["X-Ratelimit-Reset"])
         venue.clock.advance(reset)

@@ -20,7 +20,7 @@ WIRE: dict[str, str] = {
     "drop_after": "the request is served and the connection closed without an answer",
     "timeout_before": "504, nothing was done",
     "timeout_after": "504, the request was served",
-    "busy": "429 with the time of the reset",
+    "busy": "429 with the time of the reset, to all requests until then",
     "html": "500 with a page of HTML, nothing was done",
     "hang": "the request is served, and nothing is answered for hang_s seconds; then the connection is closed",
     "drip": "the request is served and answered a byte at a time, over drip_s seconds",
@@ -70,6 +70,7 @@ class FaultsConfig:
     stick_s: float | int = 120.0
     late_s: float | int = 60.0
     restated_s: float | int = 1800.0
+    busy_s: float | int = 5.0
     hang_s: float | int = 15.0
     drip_s: float | int = 15.0
     skew_s: float | int = 0.0
@@ -102,7 +103,7 @@ class FaultsConfig:
                 raise InputError(f"faults.script has {dict(entry)}; it takes fault, request, side, asset and times")
             if entry.get("request", "submit") not in REQUESTS:
                 raise InputError(f"faults.script has request {entry['request']!r}; requests are {', '.join(REQUESTS)}")
-        for name in ("stale_s", "rest_s", "stick_s", "late_s", "restated_s", "hang_s", "drip_s", "page"):
+        for name in ("stale_s", "rest_s", "stick_s", "late_s", "restated_s", "busy_s", "hang_s", "drip_s", "page"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"faults.{name} is {getattr(self, name)}; a finite number from 0 on is right")
 
@@ -120,19 +121,27 @@ class FaultPlan:
     """Draws faults and counts them."""
 
     def __init__(self, config: FaultsConfig) -> None:
-        self.config = config
         self.counts: Counter[str] = Counter()
+        self.become(config)
+
+    def become(self, config: FaultsConfig) -> None:
+        """From now on these faults; what was counted stays counted."""
+        self.config, self.busy_until = config, 0.0
         self._attempts: Counter[tuple[str, str]] = Counter()
         self._is_faulty = bool(config.script) or any(rate > 0 for rate in config.rates.values())
         self._left = [int(entry.get("times", 1)) for entry in config.script]
 
-    def of_request(self, asked: Asked) -> str | None:
-        """The fault of this answer; None for none. Every call is an attempt."""
+    def of_request(self, asked: Asked, now: float | int) -> str | None:
+        """The fault of this answer; None for none. Every call is an attempt, but for those while the exchange is busy."""
+        if now < self.busy_until:
+            return self._counted("busy")
         if not self._is_faulty:
             return None
         self._attempts[asked.request, asked.key] += 1
         attempt = self._attempts[asked.request, asked.key]
         fault = self._scripted(asked, WIRE) or self._drawn(WIRE, asked.request, asked.key, str(attempt))
+        if fault == "busy":
+            self.busy_until = now + self.config.busy_s
         return self._counted(None if fault == "repeat_token" and asked.request != "bars" else fault)
 
     def of_order(self, asked: Asked) -> str | None:

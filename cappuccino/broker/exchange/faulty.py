@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,14 +12,12 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cappuccino.broker.exchange import data_api, reading, trading_api
-from cappuccino.broker.exchange.faults import Asked, FaultsConfig
+from cappuccino.broker.exchange.faults import Asked, FaultPlan
 from cappuccino.broker.exchange.trading_api import Handler, Reply, Request
 from cappuccino.broker.exchange.venue import Venue
 
 FAULT = "cappuccino.fault"
 """Key of an ASGI scope under which the fault of the answer is passed to the connection."""
-
-BUSY_S = 5
 
 _KINDS: dict[Handler, str] = {
     trading_api.submit_order: "submit",
@@ -50,7 +49,7 @@ def asked(venue: Venue, handle: Handler, request: HttpRequest, body: Mapping[str
     return Asked(kind, order.ticket.client_order_id, order.ticket.side, order.ticket.asset)
 
 
-def unserved(fault: str | None, now: float, headers: Mapping[str, str]) -> Response | None:
+def unserved(fault: str | None, reset: float, headers: Mapping[str, str]) -> Response | None:
     """The answer that is given without serving the request, if that is the fault."""
     if fault == "drop_before":
         return Response()
@@ -59,8 +58,8 @@ def unserved(fault: str | None, now: float, headers: Mapping[str, str]) -> Respo
     if fault == "html":
         return HTMLResponse("<html><body><h1>500 Internal Server Error</h1></body></html>", 500)
     if fault == "busy":
-        reset = {"X-Ratelimit-Remaining": "0", "X-Ratelimit-Reset": str(int(now) + BUSY_S)}
-        return JSONResponse({"code": 42910000, "message": "rate limit exceeded"}, 429, headers={**headers, **reset})
+        told = {"X-Ratelimit-Remaining": "0", "X-Ratelimit-Reset": str(math.ceil(reset))}
+        return JSONResponse({"code": 42910000, "message": "rate limit exceeded"}, 429, headers={**headers, **told})
     return None
 
 
@@ -101,8 +100,8 @@ class StaleReads:
 class FaultyAnswers:
     """An ASGI application whose answers are dropped, kept back or served a byte at a time, where their scope says so."""
 
-    def __init__(self, app: ASGIApp, config: FaultsConfig) -> None:
-        self._app, self._config = app, config
+    def __init__(self, app: ASGIApp, plan: FaultPlan) -> None:
+        self._app, self._plan = app, plan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -112,7 +111,7 @@ class FaultyAnswers:
             if fault == "timeout_after" and message["type"] == "http.response.start":
                 message = {**message, "status": 504}
             if fault == "hang" and message["type"] == "http.response.start":
-                await asyncio.sleep(self._config.hang_s)
+                await asyncio.sleep(self._plan.config.hang_s)
             if fault in ("drop_before", "drop_after", "hang"):
                 _transport(send).abort()
             elif fault == "drip" and message["type"] == "http.response.body":
@@ -127,7 +126,7 @@ class FaultyAnswers:
             if _transport(send).is_closing():
                 return
             await send({"type": "http.response.body", "body": body[position : position + 1], "more_body": True})
-            await asyncio.sleep(self._config.drip_s / max(1, len(body)))
+            await asyncio.sleep(self._plan.config.drip_s / max(1, len(body)))
         await send({"type": "http.response.body", "body": b""})
 
 

@@ -19,6 +19,7 @@ import requests
 
 from cappuccino.bars.table import FIELDS, BarTable, Origin
 from cappuccino.broker.exchange.config import ExchangeConfig
+from cappuccino.broker.exchange.faults import FaultsConfig
 from cappuccino.errors import InputError
 
 ARRAYS = ("timestamps", *FIELDS, "mask", "segment")
@@ -43,11 +44,12 @@ class ExchangeState(NamedTuple):
 
 
 class ExchangeControl:
-    """The clock of the exchange at `url`."""
+    """The clock of the exchange at `url`, its faults and its ledger. key, secret: the account's."""
 
-    def __init__(self, url: str, *, timeout_s: float | int = 10.0) -> None:
+    def __init__(self, url: str, *, key: str = "local", secret: str = "local", timeout_s: float | int = 10.0) -> None:
         self._url, self._timeout_s = url.rstrip("/"), timeout_s
         self._session = requests.Session()
+        self._session.headers.update({"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret})
         self._session.trust_env = False
 
     def advance(self, to: float | int) -> float:
@@ -63,6 +65,11 @@ class ExchangeControl:
         answer = self._session.get(f"{self._url}/control/faults", timeout=self._timeout_s)
         answer.raise_for_status()
         return {str(fault): int(count) for fault, count in answer.json().items()}
+
+    def go_wrong(self, faults: FaultsConfig) -> None:
+        """Say what goes wrong from now on."""
+        answer = self._session.post(f"{self._url}/control/faults", json=dataclasses.asdict(faults), timeout=self._timeout_s)
+        answer.raise_for_status()
 
     def adjust(self, **changes: str) -> None:
         """Change cash (`cash`) and holdings, by asset, as no order does. Raises InputError for an asset that is not there."""

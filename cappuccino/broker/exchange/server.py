@@ -1,8 +1,9 @@
-"""The exchange on HTTP: Alpaca's two APIs, and beside them a path to control its clock.
+"""The exchange on HTTP: Alpaca's two APIs, and beside them paths to control it; what changes anything takes the account's keys.
 
 `POST /control/advance {"to": unix seconds}` moves a stepped clock and answers `{"now": ...}`, 409 if it cannot;
 `GET /control/state` answers now, first and last time of the replay, and whether it is finished; `GET /control/faults` how many faults
-of each kind there were; `POST /control/adjust {"cash": "5", "BTC": "-0.1"}` changes the ledger as no order does.
+of each kind there were; `POST /control/faults`, with the fields of `FaultsConfig`, says what goes wrong from now on;
+`POST /control/adjust {"cash": "5", "BTC": "-0.1"}` changes the ledger as no order does.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from starlette.routing import Route
 
 from cappuccino.broker.exchange import data_api, faulty, reading, trading_api
 from cappuccino.broker.exchange.arithmetic import exactly
+from cappuccino.broker.exchange.faults import FaultsConfig
 from cappuccino.broker.exchange.refusals import Refused
 from cappuccino.broker.exchange.trading_api import Handler, Reply, Request
 from cappuccino.broker.exchange.venue import Venue
@@ -76,8 +78,8 @@ def create_app(venue: Venue) -> faulty.FaultyAnswers:
                 if is_trading:
                     _authorize(venue, request)
                 parsed = reading.body(content) if request.method == "POST" else {}
-                fault = venue.faults.of_request(faulty.asked(venue, handle, request, parsed))
-                instead = faulty.unserved(fault, venue.clock.now(), limit.headers())
+                fault = venue.faults.of_request(faulty.asked(venue, handle, request, parsed), venue.clock.now())
+                instead = faulty.unserved(fault, venue.faults.busy_until, limit.headers())
                 if instead is not None:
                     request.scope[faulty.FAULT] = fault
                     return instead
@@ -98,8 +100,11 @@ def create_app(venue: Venue) -> faulty.FaultyAnswers:
     async def advance(request: HttpRequest) -> Response:
         content = await request.body()
         try:
+            _authorize(venue, request)
             now = venue.clock.advance(float(reading.number(reading.body(content).get("to"), "to")))
         except (Refused, InputError) as error:
+            if isinstance(error, Refused) and error.status in (401, 403):
+                return JSONResponse(error.body(), error.status)
             return JSONResponse({"message": str(error)}, 409)
         venue.settle()
         return JSONResponse({"now": now})
@@ -113,12 +118,26 @@ def create_app(venue: Venue) -> faulty.FaultyAnswers:
         del request
         return JSONResponse(dict(venue.faults.counts))
 
+    async def go_wrong(request: HttpRequest) -> Response:
+        content = await request.body()
+        try:
+            _authorize(venue, request)
+            venue.faults.become(FaultsConfig(**json.loads(content)))
+        except (InputError, TypeError, ValueError) as error:
+            return JSONResponse({"message": f"these are no faults: {error}"}, 409)
+        except Refused as refused:
+            return JSONResponse(refused.body(), refused.status)
+        return JSONResponse({})
+
     async def adjust(request: HttpRequest) -> Response:
         content = await request.body()
         try:
+            _authorize(venue, request)
             changes = {name: reading.number(value, name) for name, value in reading.body(content).items()}
             venue.adjust(changes)
         except (Refused, InputError) as error:
+            if isinstance(error, Refused) and error.status in (401, 403):
+                return JSONResponse(error.body(), error.status)
             return JSONResponse({"message": str(error)}, 409)
         return JSONResponse({})
 
@@ -137,10 +156,11 @@ def create_app(venue: Venue) -> faulty.FaultyAnswers:
         Route("/control/advance", advance, methods=["POST"]),
         Route("/control/state", state, methods=["GET"]),
         Route("/control/faults", counts, methods=["GET"]),
+        Route("/control/faults", go_wrong, methods=["POST"]),
         Route("/control/adjust", adjust, methods=["POST"]),
     ]
     app = Starlette(routes=routes, exception_handlers={404: refuse_path, 405: refuse_path})
-    return faulty.FaultyAnswers(app, venue.faults.config)
+    return faulty.FaultyAnswers(app, venue.faults)
 
 
 def serve(venue: Venue, *, host: str = "127.0.0.1", port: int = 0, ready: Callable[[str], None]) -> None:
