@@ -126,18 +126,16 @@ def venue_of(config: TradeCommandConfig, console: Console, answered: Callable[[i
         raise InputError("live=true goes with broker=alpaca; a local exchange has no real money")
     hosts.install(hosts.allowed_hosts(named=watch_hosts(config.watch)))
     with _local_url(config, broker) as url:
-        clock = ExchangeClock(url, broker.clock, speed=broker.speed)
-        yield Venue(
-            AlpacaBroker(
-                *LOCAL_KEYS,
-                trading_url=url,
-                data_url=broker.data_url,
-                deadline_s=broker.deadline_s,
-                answered=answered,
-                now=clock.now,
-            ),
-            clock,
+        client = AlpacaBroker(  # first: it refuses an address that is not this machine's before anything is asked there
+            *LOCAL_KEYS,
+            trading_url=url,
+            data_url=broker.data_url,
+            deadline_s=broker.deadline_s,
+            answered=answered,
+            now=lambda: clock.now(),
         )
+        clock = ExchangeClock(url, broker.clock, speed=broker.speed)
+        yield Venue(client, clock)
 
 
 @contextlib.contextmanager

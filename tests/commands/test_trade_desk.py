@@ -9,31 +9,15 @@ from decimal import Decimal
 from typing import NamedTuple
 
 import pytest
-from flax import nnx
 from loopback import serving
+from small_artifact import SMALL
 
-from cappuccino.assemble import load_market, training_of
 from cappuccino.broker.exchange.config import ExchangeConfig
 from cappuccino.broker.exchange.venue import Venue
 from cappuccino.cli import HALTED, INPUT_ERROR, REFUSED, main
 from cappuccino.config import compose
 from cappuccino.sources import load_bars, opening_row
-from cappuccino.sweep.parts import Part
-from cappuccino.sweep.trial_folder import keep_training
 from cappuccino.trading.folder import locked
-
-SMALL = (
-    "experiment=planted",
-    "data.train_end=null",
-    "data.valid_end=null",
-    "data.bars=1500",
-    "features.names=[relative_volume_168,volatility_24_168]",
-    "network=mlp",
-    "network.lookback=3",
-    "network.hidden=[8]",
-    "network.head=[8]",
-    "costs=alpaca",
-)
 
 
 class Desk(NamedTuple):
@@ -43,20 +27,6 @@ class Desk(NamedTuple):
     trade: Callable[..., int]
     say: Callable[..., int]
     folder: pathlib.Path
-
-
-@pytest.fixture(scope="module")
-def artifact(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Of a policy with random opinions that nobody trained."""
-    runs = tmp_path_factory.mktemp("runs")
-    config = compose("train", [*SMALL, "name=small", f"runs_dir={runs}"])
-    training = training_of(config, load_market(config.data, tuple(config.features.names), config.network.lookback))
-    policy = training.policy(training.weights)
-    policy.actor.output.kernel[...] = 100 * policy.actor.output.kernel[...]
-    weights = nnx.split(policy, nnx.Param, ...)[1]
-    keep_training(Part(training, best={"score": 1e-4, "sharpe": 1.25}, kept=(weights, 1), config=config))
-    assert main(["export", "run=small", f"runs_dir={runs}"]) == 0
-    return runs / "small" / "artifact"
 
 
 @pytest.fixture
