@@ -56,6 +56,11 @@ def test_no_delay_is_a_delay_of_nothing() -> None:
 
 
 @pytest.mark.slow
+def test_three_days_alone() -> None:
+    assert run("soak", "--days", "3").count(": holds") == 5
+
+
+@pytest.mark.slow
 def test_a_trader_that_is_killed_again_and_again_ends_as_one_that_was_not() -> None:
     printed = run("trader_kills", "--sessions", "2", "--kills", "20", "--bars", "60", "--at-least", "6")
     assert printed.count(": holds") == 3

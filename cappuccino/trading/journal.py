@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import pathlib
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -52,6 +53,8 @@ CREATE TABLE halts (
 CREATE TABLE drift (at REAL NOT NULL, rows INTEGER NOT NULL, outside TEXT NOT NULL, refused INTEGER NOT NULL) STRICT;
 """
 
+_TABLES = re.findall(r"CREATE TABLE (\w+)", _SCHEMA)
+
 
 class Journal:
     """One trader's journal in the file `path`, made if it is not there. Raises InputError for another schema's file."""
@@ -65,10 +68,14 @@ class Journal:
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+            found = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         except sqlite3.DatabaseError as error:
             raise InputError(f"{path} is not a journal that can be opened: {error}") from None
         if version not in (0, SCHEMA_VERSION):
             raise InputError(f"{path} has schema {version}; this version reads {SCHEMA_VERSION}: use another trade.name")
+        missing = [name for name in _TABLES if name not in found]
+        if missing:
+            raise InputError(f"{path} has no table {missing[0]}: it is damaged; restore a copy, or use another trade.name")
 
     def close(self) -> None:
         """Close the file."""
