@@ -1,5 +1,6 @@
 # make demo    set up, train on a synthetic market, backtest, export, paper-trade; no network needed once installed
 # make test    set up and run the whole test suite
+# make test-paper   the acceptance table against Alpaca's paper service, with the keys in the environment; places small orders
 # make lint    ruff and pyright
 # make proof NAME   one of the long proofs in experiments/proofs
 # make study NAME   one of the studies in experiments/studies
@@ -14,7 +15,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt $(if $(WHEELS),--no-index --find-links "$(abspath $(WHEELS))")
 REQUIREMENTS := pyproject.toml constraints.txt
 
-.PHONY: help demo test lint proof study bench wheels setup setup-dev
+.PHONY: help demo test test-paper lint proof study bench wheels setup setup-dev
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +26,9 @@ demo: setup
 
 test: setup-dev
 	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile
+
+test-paper: setup-dev
+	ACCEPTANCE=paper .venv/bin/python -m pytest tests/acceptance -v --timeout 600
 
 lint: setup-dev
 	.venv/bin/ruff check .

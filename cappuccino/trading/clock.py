@@ -59,15 +59,17 @@ class ExchangeClock:
     """The time of the local exchange at `url`.
 
     mode: `stepped` advances the exchange by what is waited for; `accelerated` and `real` wait for it to get there, where
-    `speed` is how many of its seconds pass in one of ours. Every call raises Refusal if the exchange does not answer.
+    `speed` is how many of its seconds pass in one of ours. keys: the account's, key and secret. Every call raises Refusal if the
+    exchange does not answer.
     """
 
-    def __init__(self, url: str, mode: str, *, speed: float = 1.0) -> None:
+    def __init__(self, url: str, mode: str, *, speed: float = 1.0, keys: tuple[str, str] = ("local", "local")) -> None:
         if mode not in ("stepped", "accelerated", "real"):
             raise InputError(f"the exchange's clock is {mode!r}; it must be one of stepped, accelerated, real")
         if not 0 < speed < float("inf"):
             raise InputError(f"the clock's speed is {speed}; a number above 0 is right")
-        self._control, self._url, self._mode, self._speed = ExchangeControl(url), url, mode, speed
+        self._control = ExchangeControl(url, key=keys[0], secret=keys[1])
+        self._url, self._mode, self._speed = url, mode, speed
         self._read()
 
     def _ask(self, question: Callable[[], T]) -> T:

@@ -282,7 +282,9 @@ def killed_session(sessions: Sessions, name: str, kills: int, chance: random.Ran
             spread = max(1, left // (kills - sum(counts.values()) + 1))
             # A bar passes `before` about twice and the windows of a sending about twice; a start asks six times or more.
             at = chance.randint(1, 6) if window == "recovery" else chance.randint(1, max(2, 2 * spread))
-            process = sessions.start(exchange, name, max(left - 1, 1), KILL_IN=window, KILL_AT=str(at))
+            # A start with nothing to recover goes past its window, and must not trade the session to its end.
+            most = min(2, left - 1) if window == "recovery" else left - 1
+            process = sessions.start(exchange, name, max(most, 1), KILL_IN=window, KILL_AT=str(at))
             status = process.wait()
             if status == KILLED:
                 counts[window] += 1
@@ -292,6 +294,7 @@ def killed_session(sessions: Sessions, name: str, kills: int, chance: random.Ran
                 break
             elif window == "recovery":
                 # Nothing was unfinished at that start: leave something.
+                left = sessions.bars - sessions.handled(name)
                 at = str(chance.randint(1, max(2, 2 * spread)))
                 process = sessions.start(exchange, name, max(left - 1, 1), KILL_IN="committed", KILL_AT=at)
                 counts["committed"] += process.wait() == KILLED
