@@ -63,12 +63,16 @@ class OrderDesk:
         """Send what is to be sent, then follow all of them, with one request a poll for what was sent, until every state is final.
 
         After `deadline` (venue's time) nothing is sent and what is open is canceled; what was filled until then counts. An
-        intent is returned in a state that is not final only if the venue has not said by `give_up` how the order ended.
+        intent is returned in a state that is not final only if the venue has not said by `give_up` how the order ended, or within
+        `timing.start` of being stopped: the next start resolves it.
         Raises Refusal for keys that are not taken, Halted where an order of an intent's id differs in asset, side or quantity.
         """
         current = {intent.client_order_id: intent for intent in intents}
         self._missing_since, self._cancel_again = {}, {}
+        is_stopped = False
         while True:
+            if not is_stopped and not self._may_send():
+                is_stopped, give_up = True, min(give_up, self._clock.now() + self._timing.start)
             for name, intent in current.items():
                 if intent.state == "planned":
                     current[name] = self._send_in_time(intent, deadline)

@@ -16,12 +16,15 @@ from loopback import HOUR, serving, walk
 from trading_scenarios import manifest_of, restless, trader, venue_of
 
 from cappuccino.broker.alpaca import AlpacaBroker
+from cappuccino.broker.exchange.faults import FaultsConfig
+from cappuccino.broker.protocol import Order, OrderRequest
 from cappuccino.errors import Halted
 from cappuccino.trading.clock import RealClock
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.journal_reading import read_decisions, read_halts, read_orders
 from cappuccino.trading.latch import HALT_FILE, KillSwitch
 from cappuccino.trading.records import FINAL
+from cappuccino.trading.timing import Timing
 
 ROWS, START = 260, 200
 
@@ -151,4 +154,28 @@ def test_a_command_halts_a_trader_that_waits(tmp_path: pathlib.Path) -> None:
         assert time.monotonic() - began < 5
     (halted,) = ended
     assert "drill" in str(halted)
+    assert all(order["state"] in FINAL for order in read_orders(tmp_path / "journal.sqlite"))
+
+
+def test_a_stop_does_not_wait_for_a_venue_that_cancels_nothing(tmp_path: pathlib.Path) -> None:
+    """It ends a minute after it was told to; the next start finds out what became of the orders."""
+    table = walk(ROWS)
+    manifest = manifest_of(table)
+    venue = venue_of(table, START, faults=FaultsConfig(rates={"stick": 1.0}, stick_s=5_000.0))
+    with serving(venue) as url:
+
+        class Stopping(AlpacaBroker):
+            def submit(self, order: OrderRequest) -> Order:
+                placed = super().submit(order)
+                running.stop()
+                return placed
+
+        broker = Stopping("key", "secret", trading_url=url)
+        running = trader(url, tmp_path, manifest, broker=broker, allow_outside=manifest.features)
+        running.run()
+        (order,) = [order for order in read_orders(tmp_path / "journal.sqlite") if order["state"] not in FINAL]
+        assert venue.clock.now() - order["sent_at"] <= Timing.for_bars(HOUR).start + 2
+        venue.faults.become(FaultsConfig())
+        venue.clock.advance(venue.clock.now() + 6_000)
+        trader(url, tmp_path, manifest, bars=2, allow_outside=manifest.features).run()
     assert all(order["state"] in FINAL for order in read_orders(tmp_path / "journal.sqlite"))
