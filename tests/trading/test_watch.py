@@ -233,15 +233,16 @@ def test_servers_that_hang_delay_nothing_and_what_is_dropped_is_counted(tmp_path
             "CAPPUCCINO_HEARTBEAT": f"http://{hung.address}/",
         }
         with watching(tmp_path, clock, environment, port=0) as (watch, url):
-            slowest = 0.0
+            times = []
             for number in range(events):
                 begun = time.perf_counter()
                 watch.event("reject", f"order {number}")
                 watch.bar(report(clock))
-                slowest = max(slowest, time.perf_counter() - begun)
+                times.append(time.perf_counter() - begun)
                 if number % 20 == 0:
                     well.wait_for(number - 20)
-            assert slowest < 0.2
+            # Queues of 64 are full from then on: whoever waited for a server would wait half a second at most of the calls.
+            assert sorted(times)[int(0.95 * events)] < 0.05
             assert len(well.wait_for(events)) == events
             assert metric(url, "notifications_failed_total") >= events - 64 - 10
             hung.release.set()
