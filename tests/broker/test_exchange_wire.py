@@ -216,7 +216,7 @@ def test_only_the_configured_keys_open_the_account_and_rates_are_limited() -> No
         last = requests.get(f"{url}/v2/account", headers=good, timeout=5)
         assert last.headers["X-Ratelimit-Remaining"] == "0"
         assert requests.get(f"{url}/v2/account", headers=good, timeout=5).json()["code"] == 42910000
-        ExchangeControl(url).advance(FIRST + 11 * HOUR + 60)
+        ExchangeControl(url, key="k", secret="s").advance(FIRST + 11 * HOUR + 60)
         assert requests.get(f"{url}/v2/account", headers=good, timeout=5).status_code == 200
 
 
