@@ -14,15 +14,14 @@ from jaxtyping import Array, Bool, Float, Int
 from cappuccino.bars import BarTable, Origin
 from cappuccino.errors import InputError
 from cappuccino.features.registry import FeatureSet, check_features, valid_rows
-
-DAY_S = 86_400
+from cappuccino.risk import day_of
 
 
 class Market(NamedTuple):
     """Bars and features on the device, an argument of every compiled function. T bars, A assets, F features.
 
-    Rows of `features` inside a segment's warm-up are NaN: whoever reads one by mistake sees it. day: whole UTC days since 1970 when
-    the row's bar closes; only risk rules read it.
+    Rows of `features` inside a segment's warm-up are NaN: whoever reads one by mistake sees it. day: the UTC day on
+    which the row's bar closes (`risk.day_of`); only risk rules read it.
     """
 
     open: Float[Array, "T A"]
@@ -116,7 +115,7 @@ def build_market(bars: BarTable, features: FeatureSet, *, dtype: np.dtype | type
         close=jnp.asarray(bars.close, dtype),
         features=jnp.asarray(values, dtype),
         tradable=jnp.asarray(bars.mask),
-        day=jnp.asarray((bars.timestamps + bars.bar_seconds) // DAY_S, jnp.int32),
+        day=jnp.asarray(day_of(bars.timestamps + bars.bar_seconds), jnp.int32),
     )
     return jax.block_until_ready(market), spec
 

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import uvicorn
@@ -49,10 +50,10 @@ def walk(
 
 
 @contextlib.contextmanager
-def serving(venue: Venue) -> Iterator[str]:
-    """The URL of an exchange served from a thread."""
+def serving_app(app: Any) -> Iterator[str]:
+    """The URL of an ASGI application served from a thread."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(venue), log_level="warning", access_log=False, http="h11", lifespan="off")
+    config = uvicorn.Config(app, log_level="warning", access_log=False, http="h11", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -62,3 +63,8 @@ def serving(venue: Venue) -> Iterator[str]:
         server.should_exit = True
         thread.join(5)
         listener.close()
+
+
+def serving(venue: Venue) -> contextlib.AbstractContextManager[str]:
+    """The URL of an exchange served from a thread."""
+    return serving_app(create_app(venue))

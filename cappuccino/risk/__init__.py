@@ -2,6 +2,6 @@
 
 from cappuccino.risk.limits import Limits
 from cappuccino.risk.rules import RULES, limited
-from cappuccino.risk.state import Marks, RiskState, first, observe, reset
+from cappuccino.risk.state import Marks, RiskState, day_of, first, observe, reset
 
-__all__ = ["RULES", "Limits", "Marks", "RiskState", "first", "limited", "observe", "reset"]
+__all__ = ["RULES", "Limits", "Marks", "RiskState", "day_of", "first", "limited", "observe", "reset"]

@@ -2,7 +2,7 @@
 
 They apply in the order of RULES. The caps come first, then the move towards what they leave is slowed down as a whole, then the
 caps again, for what has drifted above them, and the stops: what a cap or a stop sells is not held back by size or turnover.
-No rule raises a weight above both the target and what is held, so non-negative weights with a sum of at most one stay so.
+A rule only takes from the targets, or stays on the way to them from what is held: a portfolio stays one.
 """
 
 from __future__ import annotations

@@ -16,10 +16,18 @@ LEAST = 1e-3
 """Share of equity below which a position counts as not held: what is left of a sale would stop what is bought next."""
 
 
+DAY_S = 86_400
+
+
+def day_of(closed_at: Any) -> Any:
+    """The UTC day of a bar's close (Unix seconds): whole days since 1970, so that midnight's close begins the day."""
+    return closed_at // DAY_S
+
+
 class Marks(NamedTuple):
     """An account at a bar's close: base units (A, ...), closes (A, ...) to broadcast with them, equity (...), UTC day.
 
-    day: whole days since 1970 at the moment of the close, so that midnight's close begins the day.
+    day: `day_of` the close.
     """
 
     holdings: Any

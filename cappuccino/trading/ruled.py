@@ -9,11 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from cappuccino.risk import RULES, Limits, Marks, RiskState, first, observe, reset
+from cappuccino.risk import RULES, Limits, Marks, RiskState, day_of, first, observe, reset
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.sizing import OwnAccount
-
-DAY_S = 86_400
 
 _SAME = 1e-12
 """Changes of a weight below this are rounding."""
@@ -46,7 +44,7 @@ class RiskRules:
         """What the rules make of the account at a close (Unix seconds). A person's release takes back what a loss stopped."""
         if self._limits is None:
             return None
-        marks = Marks(account.holdings, account.closes, np.float64(account.equity), closed_at // DAY_S)
+        marks = Marks(account.holdings, account.closes, np.float64(account.equity), day_of(closed_at))
         releases, last = self._journal.releases(), self._journal.last_mark()
         if last is None or last.risk is None:
             before, seen = first(marks, xp=np), releases

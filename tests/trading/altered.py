@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import uvicorn
+from loopback import serving_app
 
 from cappuccino.broker.exchange.server import create_app
 from cappuccino.broker.exchange.venue import Venue
@@ -44,12 +42,5 @@ def serving_altered(venue: Venue, path: str, alter: Alter) -> Iterator[str]:
         await send({**start, "headers": [*headers, (b"content-length", str(len(content)).encode())]})
         await send({"type": "http.response.body", "body": content})
 
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(altered, log_level="warning", access_log=False, http="h11", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with serving_app(altered) as url:
+        yield url

@@ -17,9 +17,9 @@ from trading_scenarios import manifest_of, trader, venue_of
 from cappuccino.bars.table import BarTable
 from cappuccino.env import Costs, EnvParams, RewardWeights
 from cappuccino.evaluation.backtest import backtest, table_strategy
-from cappuccino.market import DAY_S, Market
+from cappuccino.market import Market
 from cappuccino.plan import OrderRules
-from cappuccino.risk import Limits
+from cappuccino.risk import Limits, day_of
 from cappuccino.trading.clock import RealClock
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.journal_reading import read_decisions, read_marks, read_orders
@@ -70,7 +70,7 @@ def test_trader_and_environment_mean_the_same_by_every_rule(tmp_path: pathlib.Pa
             close=jnp.asarray(table.close),
             features=jnp.zeros((len(table), len(table.assets), 1)),
             tradable=jnp.asarray(table.mask),
-            day=jnp.asarray((table.timestamps + table.bar_seconds) // DAY_S, jnp.int32),
+            day=jnp.asarray(day_of(table.timestamps + table.bar_seconds), jnp.int32),
         )
         costs = manifest.costs
         rules = OrderRules(*map(jnp.asarray, (costs.min_notional, np.full(3, 1e-9), costs.buying_power_margin)))

@@ -97,17 +97,37 @@ def create_app(venue: Venue) -> faulty.FaultyAnswers:
 
         return serve
 
-    async def advance(request: HttpRequest) -> Response:
-        content = await request.body()
-        try:
-            _authorize(venue, request)
-            now = venue.clock.advance(float(reading.number(reading.body(content).get("to"), "to")))
-        except (Refused, InputError) as error:
-            if isinstance(error, Refused) and error.status in (401, 403):
-                return JSONResponse(error.body(), error.status)
-            return JSONResponse({"message": str(error)}, 409)
+    def control(change: Callable[[bytes], dict[str, Any]]) -> Callable[[HttpRequest], Any]:
+        """What changes the exchange: 401 and 403 without the keys, 409 with the reason where it cannot be."""
+
+        async def serve(request: HttpRequest) -> Response:
+            content = await request.body()
+            try:
+                _authorize(venue, request)
+            except Refused as refused:
+                return JSONResponse(refused.body(), refused.status)
+            try:
+                return JSONResponse(change(content))
+            except (Refused, InputError) as error:
+                return JSONResponse({"message": str(error)}, 409)
+
+        return serve
+
+    def advance(content: bytes) -> dict[str, Any]:
+        now = venue.clock.advance(float(reading.number(reading.body(content).get("to"), "to")))
         venue.settle()
-        return JSONResponse({"now": now})
+        return {"now": now}
+
+    def go_wrong(content: bytes) -> dict[str, Any]:
+        try:
+            venue.faults.become(FaultsConfig(**json.loads(content)))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"these are no faults: {error}") from None
+        return {}
+
+    def adjust(content: bytes) -> dict[str, Any]:
+        venue.adjust({name: reading.number(value, name) for name, value in reading.body(content).items()})
+        return {}
 
     async def state(request: HttpRequest) -> Response:
         del request
@@ -117,29 +137,6 @@ def create_app(venue: Venue) -> faulty.FaultyAnswers:
     async def counts(request: HttpRequest) -> Response:
         del request
         return JSONResponse(dict(venue.faults.counts))
-
-    async def go_wrong(request: HttpRequest) -> Response:
-        content = await request.body()
-        try:
-            _authorize(venue, request)
-            venue.faults.become(FaultsConfig(**json.loads(content)))
-        except (InputError, TypeError, ValueError) as error:
-            return JSONResponse({"message": f"these are no faults: {error}"}, 409)
-        except Refused as refused:
-            return JSONResponse(refused.body(), refused.status)
-        return JSONResponse({})
-
-    async def adjust(request: HttpRequest) -> Response:
-        content = await request.body()
-        try:
-            _authorize(venue, request)
-            changes = {name: reading.number(value, name) for name, value in reading.body(content).items()}
-            venue.adjust(changes)
-        except (Refused, InputError) as error:
-            if isinstance(error, Refused) and error.status in (401, 403):
-                return JSONResponse(error.body(), error.status)
-            return JSONResponse({"message": str(error)}, 409)
-        return JSONResponse({})
 
     async def refuse_path(request: HttpRequest, error: Exception) -> Response:
         del request
@@ -153,11 +150,11 @@ def create_app(venue: Venue) -> faulty.FaultyAnswers:
         for method, path, handle in table
     ]
     routes += [
-        Route("/control/advance", advance, methods=["POST"]),
+        Route("/control/advance", control(advance), methods=["POST"]),
         Route("/control/state", state, methods=["GET"]),
         Route("/control/faults", counts, methods=["GET"]),
-        Route("/control/faults", go_wrong, methods=["POST"]),
-        Route("/control/adjust", adjust, methods=["POST"]),
+        Route("/control/faults", control(go_wrong), methods=["POST"]),
+        Route("/control/adjust", control(adjust), methods=["POST"]),
     ]
     app = Starlette(routes=routes, exception_handlers={404: refuse_path, 405: refuse_path})
     return faulty.FaultyAnswers(app, venue.faults)
