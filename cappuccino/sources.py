@@ -128,14 +128,15 @@ def hidden_drift(data: DataConfig) -> Float[np.ndarray, "T A"] | None:
 
 
 def exchange_config(
-    costs: CostsConfig, assets: tuple[str, ...], cash: float, faults: FaultsGroupConfig | None = None
+    costs: CostsConfig, assets: tuple[str, ...], cash: float, faults: FaultsGroupConfig | None = None, *, fees: str = "fill"
 ) -> ExchangeConfig:
-    """The local exchange that charges and accepts what `costs` says, and at which goes wrong what `faults` does."""
+    """The local exchange that charges and accepts what `costs` says, fees at the time `fees`; what goes wrong there says `faults`."""
     steps = dict(zip(assets, costs.increments_of(assets), strict=True))
     return ExchangeConfig(
         taker_fee_bps=costs.taker_fee_bps,
         half_spread_bps=costs.half_spread_bps,
         slippage_bps=costs.slippage_bps,
+        fees=fees,
         min_notional=costs.min_notional,
         increments={asset: format(Decimal(repr(step)), "f") for asset, step in steps.items()},
         cash=cash,

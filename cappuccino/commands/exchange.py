@@ -22,7 +22,7 @@ def run(config: ExchangeCommandConfig) -> None:
     venue = Venue(
         bars,
         row,
-        exchange_config(config.costs, bars.assets, config.capital, config.faults),
+        exchange_config(config.costs, bars.assets, config.capital, config.faults, fees=config.fees),
         clock_factor=clock_factor(config.clock, config.speed),
     )
     console = Console()

@@ -152,7 +152,7 @@ def _local_url(config: TradeCommandConfig, broker: LocalBrokerConfig) -> Iterato
     costs = config.costs or group_from(CostsConfig, manifest.config["costs"])
     bars = load_bars(data).select(manifest.assets)
     row = opening_row(bars, data, broker.start_seconds)
-    exchange = exchange_config(costs, bars.assets, config.trade.capital, config.faults)
+    exchange = exchange_config(costs, bars.assets, config.trade.capital, config.faults, fees=broker.fees)
     with start_exchange(bars, row, exchange, clock_factor=clock_factor(broker.clock, broker.speed)) as process:
         yield process.url
 

@@ -150,8 +150,8 @@ def _review(config: DeskConfig, folder: pathlib.Path, console: Console) -> None:
         max_hole_bars=data_from(artifact.manifest.config["data"]).max_hole_bars,
         venue_fee=stored.trade.fee_bps / 1e4,
     )
-    way, rows = review(session)
-    console.print(review_table(way, rows))
+    rows = review(session)
+    console.print(review_table(rows))
     if config.out is not None:
         write_review(rows, pathlib.Path(config.out))
         console.print(f"review      {config.out}: {len(rows)} bars")

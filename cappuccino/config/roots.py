@@ -5,13 +5,21 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from cappuccino.broker.exchange.config import FEES_TAKEN
 from cappuccino.config.checks import check_choice, check_name, check_ranges, check_rising_dates, unix_seconds
 from cappuccino.config.costs import CostsConfig
 from cappuccino.config.data import DataConfig
 from cappuccino.config.faults import FaultsGroupConfig
 from cappuccino.config.risk import RiskConfig
 from cappuccino.config.stress import StressConfig
-from cappuccino.config.trading import CLOCK_NAMES, DESK_ACTIONS, BrokerConfig, TraderCapital, TraderConfig, TraderName
+from cappuccino.config.trading import (
+    CLOCK_NAMES,
+    DESK_ACTIONS,
+    BrokerConfig,
+    TraderCapital,
+    TraderConfig,
+    TraderName,
+)
 from cappuccino.config.training import AgentConfig, EnvConfig, FeaturesConfig, NetworkConfig, PPOConfig, TrainingConfig
 from cappuccino.config.validation import ValidationConfig
 from cappuccino.config.verdict import VerdictConfig
@@ -134,10 +142,12 @@ class ExchangeCommandConfig:
     speed: float
     start: str | None
     capital: float
+    fees: str
     runs_dir: str
 
     def __post_init__(self) -> None:
         check_choice("clock", self.clock, CLOCK_NAMES)
+        check_choice("fees", self.fees, FEES_TAKEN)
         check_ranges("", self, port="[0, 65535]", speed="(0, inf)", capital="(0, inf)")
         check_rising_dates("", self, "start")
 

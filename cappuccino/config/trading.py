@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from cappuccino.broker.exchange.config import FEES_TAKEN
 from cappuccino.config.checks import check_choice, check_name, check_ranges, check_rising_dates, unix_seconds
 from cappuccino.errors import InputError
 
@@ -36,11 +37,17 @@ class LocalBrokerConfig(BrokerConfig):
     clock: str
     speed: float
     start: str | None
+    fees: str
 
     def __post_init__(self) -> None:
         check_choice("broker.name", self.name, ("local",))
         super().__post_init__()
         check_choice("broker.clock", self.clock, CLOCK_NAMES)
+        check_choice("broker.fees", self.fees, FEES_TAKEN)
+        if self.url is not None and self.fees != "fill":
+            raise InputError(
+                "broker.fees goes with an exchange of our own; the one at broker.url takes its fees as it was told"
+            )
         check_ranges("broker", self, speed="(0, inf)")
         check_rising_dates("broker", self, "start")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 
 class Limits(NamedTuple):
-    """Scalars, traced in the environment; infinity switches a rule off.
+    """Scalars, traced in the environment; infinity switches a rule off, and by default all are.
 
     weight, gross: shares of equity, of each asset and of all. cash: quote currency that is kept. order: largest order, in quote
     currency. turnover: bought and sold in a UTC day, as a share of the equity with which it began. stop_loss, trailing_stop:
@@ -14,13 +15,13 @@ class Limits(NamedTuple):
     asset is held at zero, at least 1. day_loss, drawdown: shares of the day's first equity and of the highest.
     """
 
-    weight: Any
-    gross: Any
-    cash: Any
-    order: Any
-    turnover: Any
-    stop_loss: Any
-    trailing_stop: Any
-    cooldown: Any
-    day_loss: Any
-    drawdown: Any
+    weight: Any = math.inf
+    gross: Any = math.inf
+    cash: Any = 0.0
+    order: Any = math.inf
+    turnover: Any = math.inf
+    stop_loss: Any = math.inf
+    trailing_stop: Any = math.inf
+    cooldown: Any = 1
+    day_loss: Any = math.inf
+    drawdown: Any = math.inf

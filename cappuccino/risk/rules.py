@@ -1,7 +1,8 @@
 """The rules, each a pure function from target weights to target weights over the array namespace `xp` it is given.
 
 They apply in the order of RULES. The caps come first, then the move towards what they leave is slowed down as a whole, then the
-caps again, for what has drifted above them, and the stops: what a cap or a stop sells is not held back by size or turnover.
+caps again, for what has drifted above them, and the stops: what a cap or a stop sells is not held back by turnover. No venue takes
+an order of any size: at last the move is slowed down, again as a whole, to the largest one.
 A rule only takes from the targets, or stays on the way to them from what is held: a portfolio stays one.
 """
 
@@ -80,6 +81,7 @@ RULES: tuple[Rule, ...] = (
     Rule("stop", stop_assets),
     Rule("max_day_loss", stop_day),
     Rule("max_drawdown", stop_all),
+    Rule("max_order", slow_orders),
 )
 
 

@@ -14,6 +14,9 @@ from cappuccino.errors import InputError
 
 BARS_NAME = "bars.sqlite"
 
+CACHE_KIB = 256
+"""Of pages in memory: a trader reads what it has just written, and SQLite's 2 MB would fill over weeks."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS bars (
     asset TEXT NOT NULL, opening INTEGER NOT NULL, open REAL NOT NULL, high REAL NOT NULL, low REAL NOT NULL, close REAL NOT NULL,
@@ -30,6 +33,7 @@ class BarStore:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
             self._db.execute(_SCHEMA)
         except sqlite3.DatabaseError as error:
             raise InputError(f"{path} is not a store of bars that can be opened: {error}; it may be deleted") from None

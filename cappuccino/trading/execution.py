@@ -15,10 +15,11 @@ from cappuccino.trading.identity import client_order_id
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.orders import OrderDesk
 from cappuccino.trading.patience import NoDecision
+from cappuccino.trading.reconcile import Reconciler
 from cappuccino.trading.records import Decision, Intent
-from cappuccino.trading.sizing import OwnAccount, exact_quantity, fitted_buys
+from cappuccino.trading.sizing import OwnAccount, exact_quantity, fitted_buys, own_account
 from cappuccino.trading.timing import Timing
-from cappuccino.trading.venue_reader import VenueReader
+from cappuccino.trading.venue_reader import VenueReader, increments_of
 
 LATE_S = 86_400.0
 """For so long after it was sent an order that was given up is asked for: it may turn up yet, and is then adopted."""
@@ -31,6 +32,7 @@ class Execution:
         self,
         desk: OrderDesk,
         reader: VenueReader,
+        reconciler: Reconciler,
         clock: Clock,
         journal: Journal,
         timing: Timing,
@@ -41,7 +43,8 @@ class Execution:
         artifact: str,
         may_send: Callable[[], bool],
     ) -> None:
-        self._desk, self._reader, self._clock, self._journal, self._timing = desk, reader, clock, journal, timing
+        self._desk, self._reader, self._reconciler, self._clock = desk, reader, reconciler, clock
+        self._journal, self._timing = journal, timing
         self._assets, self._bar_seconds = assets, bar_seconds
         self._account, self._artifact, self._may_send = account, artifact, may_send
 
@@ -88,10 +91,10 @@ class Execution:
             raise NoDecision("not sent: halted when the sells had ended")
         if self._clock.now() >= deadline:
             raise NoDecision("not sent: the decision's time was up when the sells had ended")
-        anchor = self._journal.anchor()
-        assert anchor is not None
-        account = self._reader.own_account(np.array(decision.closes), anchor.reserve, deadline)
         listed, rules = self._reader.rules(deadline)
+        figures = self._reconciler.look(increments_of(listed, self._assets), deadline)
+        closes = np.array(decision.closes)
+        account = own_account(figures.state, figures.positions, self._assets, closes, figures.anchor.net)
         fitted = fitted_buys(np.array(decision.buys), account, np.array(decision.tradable), rules)
         return self._intents(decision.bar, "buy", fitted.tolist(), listed, [None] * len(self._assets))
 

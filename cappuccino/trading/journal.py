@@ -17,6 +17,7 @@ from typing import Any
 
 from cappuccino.broker.protocol import Side
 from cappuccino.errors import InputError
+from cappuccino.trading.bar_store import CACHE_KIB
 from cappuccino.trading.records import FINAL, NEXT, Adjustment, Anchor, Decision, FillSince, Halt, Intent, Mark
 
 SCHEMA_VERSION = 3
@@ -65,6 +66,7 @@ class Journal:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")

@@ -59,8 +59,9 @@ def compare(
 
     found: cash (CASH) and position of each asset, the venue's figure less the reserve. increments: by asset, the tolerance of a
     position. fee: the most that the venue takes of what a fill brings, as a fraction. now: Unix seconds.
-    Fees taken are set against those due the longest; a fee that is seen not to be taken POSTED_WITHIN_S after its day is due no
-    more.
+    Fees taken are set against those due the longest. Those of a day of which half were taken are due no more: the venue charges
+    less than `fee`, or was paid something besides. A fee that is seen not to be taken POSTED_WITHIN_S after its day is due no more
+    either.
     """
     today = int(now // DAY_S) * DAY_S
     pending = {day: dict(fees) for day, fees in anchor.pending.items()}
@@ -73,14 +74,16 @@ def compare(
         name, received = (fill.asset, fill.quantity) if is_buy else (CASH, fill.value)
         due = pending.setdefault(today, {})
         due[name] = due.get(name, Decimal(0)) + received * fee
-    differences = []
+    differences, is_taken = [], []
     for name, figure in found.items():
         tolerance = CENT * (1 + orders) if name == CASH else increments[name]
         due = sum((fees.get(name, Decimal(0)) for fees in pending.values()), Decimal(0))
         low, high = gross[name] - due - tolerance, gross[name] + tolerance
         if not low <= figure <= high:
             differences.append(Difference(name, low, high, figure))
-        _take(pending, name, gross[name] - figure)
+        is_taken += _take(pending, name, gross[name] - figure, today)
+    if is_taken and sum(is_taken) >= len(is_taken) / 2:
+        pending.pop(today)  # this venue takes them at the fill
     left = {
         day: {name: due for name, due in fees.items() if due > 0}
         for day, fees in sorted(pending.items())
@@ -90,13 +93,17 @@ def compare(
     return Comparison(tuple(differences), kept)
 
 
-def _take(pending: dict[int, dict[str, Decimal]], name: str, charged: Decimal) -> None:
-    """Set what the venue took of `name` against the fees that are due, the oldest first."""
+def _take(pending: dict[int, dict[str, Decimal]], name: str, charged: Decimal, today: int) -> list[bool]:
+    """Set what the venue took of `name` against the fees that are due, the oldest first; whether half of today's were, if any are."""
+    is_taken = []
     for day in sorted(pending):
         due = pending[day].get(name, Decimal(0))
         taken = min(max(charged, Decimal(0)), due)
-        pending[day][name] = due - taken
+        pending[day][name] = due - taken if day == today or 2 * taken < due else Decimal(0)
         charged -= taken
+        if day == today and due > 0:
+            is_taken.append(2 * taken >= due)
+    return is_taken
 
 
 def set_aside(anchor: Anchor, differences: Sequence[Difference]) -> Anchor:

@@ -20,11 +20,11 @@ Foreign = Literal["refuse", "adopt", "ignore"]
 
 
 class Figures(NamedTuple):
-    """What the venue says, and how much of it is not the trader's."""
+    """What the venue says, the trader's own part of it (anchor), and where the journal does not explain it."""
 
     state: AccountState
     positions: dict[str, Position]
-    reserve: dict[str, Decimal]
+    anchor: Anchor
     differences: tuple[Difference, ...]
 
 
@@ -53,35 +53,38 @@ class Reconciler:
         set aside, as `foreign` says. `increments`: by asset, as listed now. Raises Refusal with the table of differences.
         """
         while True:
-            anchor = self._journal.anchor()
-            assert anchor is not None
-            state, positions = self._reader.account(until)
-            found = own_figures(state, positions, self._assets, anchor.reserve)
-            compared = compare(
-                anchor, self._journal.fills_since_anchor(), found, increments, now=self._clock.now(), fee=self._fee
-            )
-            if not compared.differences:
-                self._journal.set_anchor(compared.anchor)
-                return Figures(state, positions, anchor.reserve, ())
+            figures = self.look(increments, until)
+            if not figures.differences:
+                self._journal.set_anchor(figures.anchor)
+                return figures
             if self._clock.now() >= until:
                 break
-            self._log.warning("figures differ from the journal", differences=[str(one) for one in compared.differences])
+            self._log.warning("figures differ from the journal", differences=[str(one) for one in figures.differences])
             self._clock.wait_until(min(until, self._clock.now() + 5 * self._poll))
         if self._foreign == "refuse":
-            raise Refusal(table_of(compared.differences))
-        return self._take_over(state, positions, compared.anchor, compared.differences)
+            raise Refusal(table_of(figures.differences))
+        return self._take_over(figures)
 
-    def _take_over(
-        self, state: AccountState, positions: dict[str, Position], anchor: Anchor, differences: tuple[Difference, ...]
-    ) -> Figures:
+    def look(self, increments: Mapping[str, Decimal], until: float) -> Figures:
+        """The venue's figures beside the journal's, which stay as they are."""
+        anchor = self._journal.anchor()
+        assert anchor is not None
+        state, positions = self._reader.account(until)
+        found = own_figures(state, positions, self._assets, anchor.reserve)
+        fills = self._journal.fills_since_anchor()
+        compared = compare(anchor, fills, found, increments, now=self._clock.now(), fee=self._fee)
+        return Figures(state, positions, compared.anchor, compared.differences)
+
+    def _take_over(self, figures: Figures) -> Figures:
+        differences = figures.differences
         how: Literal["adopt", "ignore"] = "adopt" if self._foreign == "adopt" else "ignore"
-        taken = anchor if how == "adopt" else set_aside(anchor, differences)
+        taken = figures.anchor if how == "adopt" else set_aside(figures.anchor, differences)
         short = {name: figure for name, figure in taken.reserve.items() if figure < 0}
         if short:
             raise Refusal(f"{table_of(differences)}\nMore is gone than was set aside: what is missing is the trader's own")
         self._journal.set_anchor(taken, [Adjustment(taken.at, one.asset, one.change, how) for one in differences])
         self._log.warning("figures taken over from the venue", how=how, differences=[str(one) for one in differences])
-        return Figures(state, positions, taken.reserve, differences)
+        return figures._replace(anchor=taken)
 
 
 def own_figures(

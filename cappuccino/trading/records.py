@@ -133,6 +133,15 @@ class Anchor:
     reserve: dict[str, Decimal]
     pending: dict[int, dict[str, Decimal]] = dataclasses.field(default_factory=dict)
 
+    @property
+    def net(self) -> dict[str, Decimal]:
+        """The trader's own figures as if the venue had taken all fees that are due: what it can spend and sell."""
+        nothing = Decimal(0)
+        return {
+            name: figure - sum((fees.get(name, nothing) for fees in self.pending.values()), nothing)
+            for name, figure in self.own.items()
+        }
+
 
 class FillSince(NamedTuple):
     """What an order filled since the last anchor: gross quantity, and value before fees."""

@@ -13,7 +13,7 @@ k half-spread plus slippage, f the fee, and the quantities change step by step f
     no_decision  the same from the model to nothing, at a bar at which nothing was decided
     unfilled  -> what filled (rejections, cancellations, orders given up)
     price     the fills' prices against the model's
-    fees      the fees against the model's, when the venue takes them
+    fees      the fees against the model's, as if they were taken at the fill: marks are net of what is due
     delays    fills that were learnt of after the bar that they were meant for, whole
     halt      sales of a flattening, whole
 
@@ -35,10 +35,6 @@ from jaxtyping import Bool, Float
 from cappuccino.plan import OrderRules, fit_buys, plan_orders
 
 CAUSES: tuple[str, ...] = ("bars", "risk", "sizing", "no_decision", "unfilled", "price", "fees", "delays", "halt")
-
-DAY_S = 86_400
-
-FeesTaken = Literal["fill", "day"]
 
 
 class Costs(NamedTuple):
@@ -166,20 +162,9 @@ class Session:
     venue_fee: float
 
 
-def review(session: Session) -> tuple[FeesTaken, list[ReviewedBar]]:
-    """Explain every bar after the first, and say when the venue takes its fees: as it leaves less unexplained.
-
-    The session begins at a bar with a mark. Bars without one are marked from the fills that are known.
-    """
-    ways: tuple[FeesTaken, FeesTaken] = ("fill", "day")
-    found = {way: _review(session, way) for way in ways}
-    best = min(ways, key=lambda way: sum(abs(bar.unexplained) for bar in found[way]))
-    return best, found[best]
-
-
-def _review(session: Session, way: FeesTaken) -> list[ReviewedBar]:
-    actual = session.marks[session.openings[0]]
-    backtest, due = actual, Holdings(0.0, np.zeros_like(actual.quantities))
+def review(session: Session) -> list[ReviewedBar]:
+    """Explain every bar after the first. The session begins at a bar with a mark; bars without one are marked from the fills."""
+    backtest = actual = session.marks[session.openings[0]]
     increments: Sequence[float] = np.zeros(len(actual.quantities)).tolist()
     rows = []
     for t, prices in enumerate(session.prices):
@@ -205,16 +190,12 @@ def _review(session: Session, way: FeesTaken) -> list[ReviewedBar]:
         chain.append(("unfilled", filled))
         for (_, before), (name, then) in itertools.pairwise(chain):
             causes[name] += value(then, prices, costs) - value(before, prices, costs)
-        moved, due = _apply(actual, due, mine, session, way)
+        moved = _apply(actual, mine, session.venue_fee)
         causes["price"] += sum(_price_difference(order, prices, costs) for order in now)
-        causes["fees"] += _fee_difference(now, prices, session, way)
+        causes["fees"] += _fee_difference(now, prices, session)
         for order in mine:
             if order.sequence > 0 or order.decided != bar:
-                causes["halt" if order.sequence > 0 else "delays"] += _whole(order, prices, session, way)
-        if (following + session.bar_seconds) // DAY_S != (bar + session.bar_seconds) // DAY_S:
-            moved = Holdings(moved.cash - due.cash, moved.quantities - due.quantities)
-            causes["fees"] -= due.equity(prices.next_close)
-            due = Holdings(0.0, np.zeros_like(actual.quantities))
+                causes["halt" if order.sequence > 0 else "delays"] += _whole(order, prices, session.venue_fee)
         expected = moved.equity(prices.next_close)
         marked = session.marks.get(following, moved)
         model = after(actual, model_traded, prices, costs).equity(prices.next_close)
@@ -279,36 +260,30 @@ def _fee(order: OrderFill, prices: BarPrices, rate: float, price: float) -> floa
     return rate * order.filled * (float(prices.next_close[order.column]) if order.side == "buy" else price)
 
 
-def _fee_difference(orders: Sequence[OrderFill], prices: BarPrices, session: Session, way: FeesTaken) -> float:
-    """Fees of the model less those that the venue took at the fill."""
-    costs, taken = session.costs, session.venue_fee if way == "fill" else 0.0
+def _fee_difference(orders: Sequence[OrderFill], prices: BarPrices, session: Session) -> float:
+    """Fees of the model less the venue's."""
+    costs = session.costs
     return sum(
-        _fee(order, prices, costs.fee, _model_price(order, prices, costs)) - _fee(order, prices, taken, order.price)
+        _fee(order, prices, costs.fee, _model_price(order, prices, costs)) - _fee(order, prices, session.venue_fee, order.price)
         for order in orders
     )
 
 
-def _whole(order: OrderFill, prices: BarPrices, session: Session, way: FeesTaken) -> float:
+def _whole(order: OrderFill, prices: BarPrices, venue_fee: float) -> float:
     """What a fill without a counterpart in the model changes equity by."""
     gained = order.filled * (float(prices.next_close[order.column]) - order.price)
-    taken = session.venue_fee if way == "fill" else 0.0
-    return (gained if order.side == "buy" else -gained) - _fee(order, prices, taken, order.price)
+    return (gained if order.side == "buy" else -gained) - _fee(order, prices, venue_fee, order.price)
 
 
-def _apply(
-    holdings: Holdings, due: Holdings, orders: Sequence[OrderFill], session: Session, way: FeesTaken
-) -> tuple[Holdings, Holdings]:
-    """Holdings after the fills, and the fees that are still to be taken."""
-    cash, quantities, due_cash, due_base = holdings.cash, holdings.quantities.copy(), due.cash, due.quantities.copy()
+def _apply(holdings: Holdings, orders: Sequence[OrderFill], venue_fee: float) -> Holdings:
+    """Holdings after the fills and their fees."""
+    cash, quantities = holdings.cash, holdings.quantities.copy()
     for order in orders:
-        worth, sign = order.filled * order.price, 1 if order.side == "buy" else -1
-        cash -= sign * worth
-        quantities[order.column] += sign * order.filled
-        fee_cash, fee_base = (0.0, order.filled * session.venue_fee) if sign == 1 else (worth * session.venue_fee, 0.0)
-        if way == "fill":
-            cash -= fee_cash
-            quantities[order.column] -= fee_base
+        worth = order.filled * order.price
+        if order.side == "buy":
+            cash -= worth
+            quantities[order.column] += order.filled * (1 - venue_fee)
         else:
-            due_cash += fee_cash
-            due_base[order.column] += fee_base
-    return Holdings(cash, quantities), Holdings(due_cash, due_base)
+            cash += worth * (1 - venue_fee)
+            quantities[order.column] -= order.filled
+    return Holdings(cash, quantities)

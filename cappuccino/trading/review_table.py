@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rich.console import Group
 from rich.table import Table
 
-from cappuccino.trading.review import CAUSES, FeesTaken, ReviewedBar
+from cappuccino.trading.review import CAUSES, ReviewedBar
 
 MEANING = {
     "bars": "restated, late and missing bars",
@@ -25,11 +25,11 @@ MEANING = {
 }
 
 
-def review_table(way: FeesTaken, rows: Sequence[ReviewedBar]) -> Group:
+def review_table(rows: Sequence[ReviewedBar]) -> Group:
     """Sums over the session, in quote currency, and the bar that explains itself least; within 80 columns."""
     first, last = rows[0], rows[-1]
     head = Table.grid(padding=(0, 2))
-    head.add_row("bars", f"{len(rows)}, {_time(first.bar)} to {_time(last.bar)}, fees at the {_WAYS[way]}")
+    head.add_row("bars", f"{len(rows)}, {_time(first.bar)} to {_time(last.bar)}")
     head.add_row("orders", f"{sum(row.orders for row in rows)} filled")
     head.add_row("account", f"${last.actual:,.2f}")
     head.add_row("backtest", f"${last.backtest:,.2f}, not interrupted")
@@ -48,9 +48,6 @@ def review_table(way: FeesTaken, rows: Sequence[ReviewedBar]) -> Group:
     total = last.actual - last.backtest
     table.add_row("total", f"{total:+,.2f}", "", "account less backtest")
     return Group(head, "", table)
-
-
-_WAYS: dict[FeesTaken, str] = {"fill": "fill", "day": "end of the day"}
 
 
 def write_review(rows: Sequence[ReviewedBar], out: pathlib.Path) -> None:

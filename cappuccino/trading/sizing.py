@@ -19,7 +19,7 @@ DECIMALS = Decimal("1e-9")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OwnAccount:
-    """The trader's part of the account, in float64: cash less the reserve, and the holdings of its assets.
+    """The trader's part of the account, in float64: its cash and the holdings of its assets, net of the fees that are due.
 
     equity = cash + sum(holdings closes), closes of the bar that is decided on. free: base units no open sell reserves.
     buying_power: the smaller of cash and the venue's buying power.
@@ -48,14 +48,13 @@ def own_account(
     positions: Mapping[str, Position],
     assets: Sequence[str],
     closes: Float[np.ndarray, "A"],
-    reserve: Mapping[str, Decimal],
+    net: Mapping[str, Decimal],
 ) -> OwnAccount:
-    """The trader's part of what the venue reports; `reserve`, by asset and CASH, is not the trader's."""
-    cash = state.cash - reserve.get(CASH, Decimal(0))
+    """The trader's part of what the venue reports. net: its figures by asset and CASH, as `Anchor.net`."""
+    cash = net[CASH]
     quantities, free = [], []
     for asset in assets:
-        aside, position = reserve.get(asset, Decimal(0)), positions.get(asset)
-        quantity = max(Decimal(0) if position is None else position.quantity - aside, Decimal(0))
+        quantity, position = max(net[asset], Decimal(0)), positions.get(asset)
         quantities.append(float(quantity))
         free.append(quantity if position is None else min(quantity, position.available))
     return OwnAccount(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
 import time
 from collections.abc import Callable
@@ -165,6 +166,7 @@ class BarStep:
             execution = Execution(
                 OrderDesk(broker, clock, journal, self._timing, self._log, self._watch, self._may_send),
                 self._reader,
+                self._reconciler,
                 clock,
                 journal,
                 self._timing,
@@ -220,6 +222,7 @@ class BarStep:
             bar_seconds=manifest.bar_seconds,
             account=self._account,
             artifact=self._artifact,
+            max_order=math.inf if self._settings.limits is None else float(self._settings.limits.order),
         )
         try:
             self._execution.resolve_open(self._clock.now() + self._timing.start)
@@ -276,15 +279,16 @@ class BarStep:
             held = {asset: positions[asset].quantity for asset in assets if asset in positions}
             closes = dict(zip(assets, view.closes.tolist(), strict=True))
             reserve = self._reserve(state.cash, held, closes)
-            self._journal.set_anchor(Anchor(self._clock.now(), own_figures(state, positions, assets, reserve), reserve))
+            anchor = Anchor(self._clock.now(), own_figures(state, positions, assets, reserve), reserve)
+            self._journal.set_anchor(anchor)
         else:
             figures = self._reconciler.agree(increments_of(listed, assets), until)
-            state, positions, reserve = figures.state, figures.positions, figures.reserve
+            state, positions, anchor = figures.state, figures.positions, figures.anchor
             self.seen.differences = len(figures.differences)
             if figures.differences:
                 notes["positions"] = {one.asset: str(one) for one in figures.differences}
-        own = own_figures(state, positions, assets, reserve)
-        account = own_account(state, positions, assets, view.closes, reserve)
+        own = anchor.net
+        account = own_account(state, positions, assets, view.closes, own)
         return account, {asset: own[asset] for asset in assets if own[asset] > 0}
 
     def _check_late(self, until: float) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-
-import numpy as np
-from jaxtyping import Float
 
 from cappuccino.artifact.manifest import Manifest
 from cappuccino.broker.protocol import AccountState, Asset, Broker, Position
 from cappuccino.plan import OrderRules
 from cappuccino.trading import startup
 from cappuccino.trading.patience import Patience
-from cappuccino.trading.sizing import DECIMALS, OwnAccount, order_rules, own_account
+from cappuccino.trading.sizing import DECIMALS, order_rules
 
 
 class VenueReader:
@@ -35,10 +32,10 @@ class VenueReader:
         startup.check_account(state)
         return state, self._patience.ask(self._broker.positions, until)
 
-    def own_account(self, closes: Float[np.ndarray, "A"], reserve: Mapping[str, Decimal], until: float) -> OwnAccount:
-        """The trader's part of the account as the venue has it now, at the closes."""
-        state, positions = self.account(until)
-        return own_account(state, positions, self._manifest.assets, closes, reserve)
+    def bids(self, assets: Sequence[str], until: float) -> dict[str, float]:
+        """Bids now, in quote currency; an asset without a quote is absent."""
+        quotes = self._patience.ask(lambda: self._broker.quotes(assets), until)
+        return {asset: float(quote.bid) for asset, quote in quotes.items()}
 
 
 def increments_of(listed: Mapping[str, Asset], assets: tuple[str, ...]) -> dict[str, Decimal]:

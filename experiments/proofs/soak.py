@@ -115,7 +115,7 @@ def reviewed(folder: pathlib.Path, artifact: pathlib.Path) -> Any:
     from cappuccino.trading.session import load_session
 
     loaded = load_artifact(artifact)
-    return review(load_session(folder, loaded.manifest, loaded.decide, max_hole_bars=24, venue_fee=0.0025))[1]
+    return review(load_session(folder, loaded.manifest, loaded.decide, max_hole_bars=24, venue_fee=0.0025))
 
 
 def main() -> int:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cappuccino.broker.exchange.arithmetic import exact, exactly
-from cappuccino.broker.exchange.config import ExchangeConfig
-from cappuccino.broker.exchange.ledger import Ledger
+from cappuccino.broker.exchange.config import FEES_TAKEN, ExchangeConfig
+from cappuccino.broker.exchange.ledger import DAY_NS, Ledger
 from cappuccino.broker.exchange.market import BookTop
 from cappuccino.broker.exchange.orders import LedgerOrder, Ticket
 from cappuccino.broker.exchange.refusals import Refused
@@ -146,6 +146,25 @@ def test_the_margin_is_asked_of_buys_on_top_of_their_cost() -> None:
     ledger.submit(ticket("buy", "0.048"), book(20_000.0), 0)
 
 
+def test_fees_of_a_day_are_taken_when_it_is_over_and_kept_back_until_then() -> None:
+    ledger = make(ExchangeConfig(fees="day"))
+    ledger.submit(ticket("buy", "1"), book(20_000.0), DAY_NS + 1)
+    assert ledger.holdings["BTC"].quantity == 1
+    assert ledger.available("BTC") == Decimal("0.9975")
+    assert refusal(ledger, ticket("sell", "1"), book(20_000.0))[:2] == (403, 40310000)
+    cash = ledger.cash
+    ledger.submit(ticket("sell", "0.9975"), book(20_000.0), 2 * DAY_NS - 1)
+    assert ledger.owed_cash() == (ledger.cash - cash) * Decimal("0.0025") > 0
+    assert ledger.buying_power() == ledger.cash - ledger.owed_cash()
+    power = ledger.buying_power()
+    assert ledger.events(DAY_NS, 3 * DAY_NS) == [2 * DAY_NS]
+    ledger.match({}, 2 * DAY_NS - 1)
+    assert ledger.holdings["BTC"].quantity == Decimal("0.0025")
+    ledger.match({}, 2 * DAY_NS)
+    assert ledger.holdings["BTC"].quantity == ledger.holdings["BTC"].cost == 0
+    assert ledger.cash == ledger.buying_power() == power
+
+
 def test_a_configuration_of_an_unknown_asset_is_an_input_error() -> None:
     with pytest.raises(InputError, match="DOGE"):
         make(ExchangeConfig(holdings={"DOGE": "1"}))
@@ -170,11 +189,11 @@ def basis_points(most: int) -> st.SearchStrategy[float]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(ACTIONS, basis_points(100), basis_points(50), basis_points(50))
+@given(ACTIONS, basis_points(100), basis_points(50), basis_points(50), st.sampled_from(FEES_TAKEN))
 def test_value_is_conserved_up_to_costs_and_nothing_goes_negative(
-    actions: list, fee_bps: float, half_spread_bps: float, slippage_bps: float
+    actions: list, fee_bps: float, half_spread_bps: float, slippage_bps: float, fees: str
 ) -> None:
-    config = ExchangeConfig(fee_bps, half_spread_bps, slippage_bps, cash=50_000.0, holdings={"ETH": "2"})
+    config = ExchangeConfig(fee_bps, half_spread_bps, slippage_bps, fees, cash=50_000.0, holdings={"ETH": "2"})
     check(make(config), config, actions)
 
 
@@ -207,6 +226,8 @@ def check(ledger: Ledger, config: ExchangeConfig, actions: list) -> None:
             assert ledger.buying_power() >= 0
             assert all(holding.quantity >= 0 for holding in ledger.holdings.values())
             assert all(ledger.available(name) >= 0 for name in ASSETS)
+    ledger.match({}, DAY_NS)
+    assert ledger.owed_cash() == sum(ledger.owed(asset) for asset in ASSETS) == 0
     # Independent book-keeping: every unit of cash and base is accounted for by the fills and their fees.
     cash, held = first_cash, {"BTC": Decimal(0), "ETH": Decimal(2)}
     for fill in ledger.fills:

@@ -77,7 +77,6 @@ def test_a_review_names_what_was_added_by_hand(
     assert desk.say("review", f"out={out}") == 0
     shown = terminal.readouterr().out
     assert "unexplained" in shown
-    assert "fees at the fill" in shown
     with out.open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 6

@@ -95,7 +95,7 @@ LIMITS = st.builds(
 )
 
 
-@given(scenarios(min_notional=0.0, increments=False), LIMITS)
+@given(scenarios(min_notional=0.01, increments=False), LIMITS)
 @settings(max_examples=60)
 def test_targets_are_limited_as_the_slow_reference_limits_them(scene: Scenario, limits: Limits) -> None:
     accounts, steps, last = run(scene, limits)

@@ -47,10 +47,13 @@ class SlowRules:
 
     def allow(self, targets: list[float]) -> list[float]:
         """The targets under the rules."""
+        weights = [self.held[a] * self.closes[a] / self.equity for a in self.assets]
+        return self._slowed(self._stopped(targets, weights), weights, max, self.limits.order)
+
+    def _stopped(self, targets: list[float], weights: list[float]) -> list[float]:
         if self.stopped or self.day_lost:
             return [0.0 for _ in self.assets]
         wanted = self._capped(targets)
-        weights = [self.held[a] * self.closes[a] / self.equity for a in self.assets]
         wanted = self._slowed(wanted, weights, max, self.limits.order)
         left = max(self.limits.turnover * self.first_of_day - self.traded, 0.0)
         wanted = self._slowed(wanted, weights, sum, left)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from risk_reference import SlowRules
 
 from cappuccino.risk import RULES, Limits, Marks, first, limited, observe, reset
 
-OFF = Limits(math.inf, math.inf, 0.0, math.inf, math.inf, math.inf, math.inf, 1, math.inf, math.inf)
+OFF = Limits()
 
 
 class Walk(NamedTuple):
@@ -82,15 +83,22 @@ def test_what_they_allow_keeps_every_limit_and_stays_a_portfolio(walk: Walk, rul
     for k, targets in enumerate(walk.targets):
         marks = walk.marks(k)
         state = observe(state, marks, rules, xp=np)
+        asked = functools.reduce(lambda so_far, rule: rule.apply(so_far, state, marks, rules, xp=np), RULES[:-1], targets)
         allowed = limited(targets, state, marks, rules, xp=np)
         assert (allowed >= 0).all()
         assert allowed.sum() <= 1 + 1e-12
         assert (allowed <= np.maximum(targets, marks.weights) + 1e-12).all()
+        moves = np.abs(allowed - marks.weights) * marks.equity
+        assert moves.max() <= rules.order * (1 + 1e-9) + 1e-6
+        if not np.array_equal(allowed, asked):
+            assert moves.max() == pytest.approx(rules.order)
+            share = moves.max() / (np.abs(asked - marks.weights).max() * marks.equity)
+            np.testing.assert_allclose(allowed, (1 - share) * marks.weights + share * asked, atol=1e-9)
+            allowed = asked  # what all other limits are kept by, and what is on the way
         assert allowed.max() <= rules.weight + 1e-12
         assert allowed.sum() <= rules.gross + 1e-12
         assert (1 - allowed.sum()) * marks.equity >= min(rules.cash, marks.equity) - 1e-6
         buys = np.maximum(allowed - marks.weights, 0) * marks.equity
-        assert buys.max() <= rules.order * (1 + 1e-9) + 1e-6
         assert buys.sum() <= max(rules.turnover * state.day_equity - state.turnover, 0) * (1 + 1e-9) + 1e-6
         assert not (allowed[state.resting > 0] > 0).any()
         if state.is_stopped or state.is_day_stopped:

@@ -19,6 +19,7 @@ from cappuccino.broker.alpaca import AlpacaBroker
 from cappuccino.broker.exchange.faults import FaultsConfig
 from cappuccino.broker.protocol import Order, OrderRequest
 from cappuccino.errors import Halted
+from cappuccino.risk import Limits
 from cappuccino.trading.clock import RealClock
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.journal_reading import read_decisions, read_halts, read_orders
@@ -110,6 +111,17 @@ def test_a_flatten_sells_everything_and_is_done_once(tmp_path: pathlib.Path) -> 
     assert flattening
     assert all(order["side"] == "sell" and order["state"] == "filled" for order in flattening)
     assert {order["client_order_id"] for order in orders} == {o.ticket.client_order_id for o in venue.ledger.orders.values()}
+
+
+def test_a_flatten_sells_in_orders_that_the_venue_takes(tmp_path: pathlib.Path) -> None:
+    table = walk(ROWS)
+    venue, limits = venue_of(table, START, max_notional=6_000.0), Limits(order=5_000.0)
+    with serving(venue) as url, pytest.raises(Halted, match="everything was sold"):
+        trader(url, tmp_path, manifest_of(table), decide=_halting(tmp_path, 12, "flatten"), limits=limits).run()
+    assert all(holding.quantity < Decimal("1e-8") for holding in venue.ledger.holdings.values())
+    sales = [order for order in read_orders(tmp_path / "journal.sqlite") if order["sequence"] > 0]
+    assert max(order["sequence"] for order in sales) >= 3
+    assert all(order["state"] == "filled" for order in sales)
 
 
 def test_what_is_set_aside_is_not_flattened(tmp_path: pathlib.Path) -> None:

@@ -96,6 +96,18 @@ def test_what_was_not_taken_in_time_is_due_no_more() -> None:
         assert len(compare(still.anchor, [], taken, INCREMENTS, now=seen + 1, fee=FEE).differences) == expected
 
 
+def test_what_is_added_is_seen_beside_fees_that_are_taken_and_fees_that_are_due() -> None:
+    anchor, added = _anchor(), Decimal(5)
+    fills = [FillSince("a", "BTC", "buy", Decimal(2), Decimal(200)), FillSince("b", "ETH", "sell", Decimal(20), Decimal(4_000))]
+    due = {"BTC": 2 * FEE, CASH: 4_000 * FEE, "ETH": Decimal(0)}
+    gross = {CASH: anchor.own[CASH] + 3_800 + added, "BTC": anchor.own["BTC"] + 2, "ETH": anchor.own["ETH"] - 20}
+    for taken in (0, Decimal("0.6"), 1):
+        seen = {name: figure - taken * due[name] for name, figure in gross.items()}
+        compared = compare(anchor, fills, seen, INCREMENTS, now=START, fee=FEE)
+        net = {name: figure - (due[name] if taken == 0 else 0) for name, figure in seen.items()}
+        assert compared.anchor.net == net
+
+
 def test_what_is_set_aside_leaves_the_traders_figures_as_they_were() -> None:
     anchor = dataclasses.replace(_anchor(), reserve={CASH: Decimal(50)})
     found = {**anchor.own, CASH: anchor.own[CASH] + 500, "ETH": anchor.own["ETH"] - 2}

@@ -58,7 +58,7 @@ def test_the_models_step_is_the_environments() -> None:
             )
 
 
-def _reviewed(folder: pathlib.Path, table: Any, decide: Any = restless) -> tuple[str, list[ReviewedBar]]:
+def _reviewed(folder: pathlib.Path, table: Any, decide: Any = restless) -> list[ReviewedBar]:
     manifest = manifest_of(table)
     return review(load_session(folder, manifest, decide, max_hole_bars=6, venue_fee=0.0025))
 
@@ -72,8 +72,7 @@ def test_a_session_that_went_as_modelled_has_nothing_to_explain(tmp_path: pathli
     table = walk(ROWS)
     with serving(venue_of(table, START)) as url:
         trader(url, tmp_path, manifest_of(table), bars=20).run()
-    way, rows = _reviewed(tmp_path, table)
-    assert way == "fill"
+    rows = _reviewed(tmp_path, table)
     assert len(rows) == 19
     assert sum(row.orders for row in rows) > 40
     _adds_up(rows)
@@ -103,8 +102,7 @@ def test_each_cause_is_found_where_it_was_made(tmp_path: pathlib.Path) -> None:
         trader(url, tmp_path, manifest_of(table), decide=decide, bars=16).run()
         venue.ledger.cash += 5
         trader(url, tmp_path, manifest_of(table), bars=4, foreign="adopt").run()
-    way, rows = _reviewed(tmp_path, table)
-    assert way == "fill"
+    rows = _reviewed(tmp_path, table)
     _adds_up(rows)
     assert _total(rows, "price") < -100
     assert _total(rows, "no_decision") != 0
@@ -125,7 +123,7 @@ def test_a_flattening_is_named(tmp_path: pathlib.Path) -> None:
             trader(url, tmp_path, manifest_of(table)).run()
         KillSwitch(Journal(tmp_path / "journal.sqlite"), tmp_path, RealClock()).release("over", "test")
         trader(url, tmp_path, manifest_of(table), bars=4).run()
-    _, rows = _reviewed(tmp_path, table)
+    rows = _reviewed(tmp_path, table)
     _adds_up(rows)
     assert sum(1 for row in rows if row.causes["halt"]) == 1
     assert all(abs(row.unexplained) < 1e-3 for row in rows)

@@ -33,21 +33,22 @@ def test_no_more_than_what_is_available_is_sold(planned: float, increment: Decim
     assert exact % increment == 0
 
 
-def test_the_reserve_is_not_the_traders() -> None:
+def test_only_the_traders_own_part_counts() -> None:
     state = AccountState("id", Decimal(120), Decimal(100), Decimal(90), ())
     position = Position("BTC", Decimal("0.5"), Decimal("0.4"), Decimal(30))
-    own = own_account(state, {"BTC": position}, ("BTC", "ETH"), np.array([40.0, 1.0]), {CASH: Decimal(70)})
+    net = {CASH: Decimal(30), "BTC": Decimal("0.5"), "ETH": Decimal(0)}
+    own = own_account(state, {"BTC": position}, ("BTC", "ETH"), np.array([40.0, 1.0]), net)
     assert (own.cash, own.buying_power, own.equity) == (30.0, 30.0, 50.0)
     assert own.free == (Decimal("0.4"), Decimal(0))
     np.testing.assert_allclose(own.weights, [0.4, 0.0])
     assert dust(own, ("BTC", "ETH"), 20.0) == {"BTC": "worth 20.0000"}
 
 
-def test_holdings_set_aside_are_neither_counted_nor_sold() -> None:
+def test_no_more_than_is_the_traders_and_available_is_sold() -> None:
     state = AccountState("id", Decimal(120), Decimal(100), Decimal(90), ())
     position = Position("BTC", Decimal("0.5"), Decimal("0.4"), Decimal(30))
-    for aside, own_quantity, free in (("0.2", 0.3, "0.3"), ("0.05", 0.45, "0.4"), ("0.7", 0.0, "0.0")):
-        own = own_account(state, {"BTC": position}, ("BTC",), np.array([40.0]), {"BTC": Decimal(aside)})
+    for net, own_quantity, free in (("0.3", 0.3, "0.3"), ("0.45", 0.45, "0.4"), ("-0.2", 0.0, "0.0")):
+        own = own_account(state, {"BTC": position}, ("BTC",), np.array([40.0]), {CASH: Decimal(120), "BTC": Decimal(net)})
         np.testing.assert_allclose(own.holdings, [own_quantity])
         assert own.free == (Decimal(free),)
 

@@ -10,6 +10,9 @@ from cappuccino.broker.exchange.arithmetic import exact
 from cappuccino.broker.exchange.faults import FaultsConfig
 from cappuccino.errors import InputError
 
+FEES_TAKEN = ("fill", "day")
+"""When a venue takes a fill's fee: both are documented of Alpaca."""
+
 DEFAULT_INCREMENT = "0.000000001"
 """Step of a quantity where none is named: Alpaca's, nine decimals."""
 
@@ -18,7 +21,8 @@ DEFAULT_INCREMENT = "0.000000001"
 class ExchangeConfig:
     """Costs in basis points, sizes in base units, money in quote currency.
 
-    taker_fee_bps: taken out of what an order receives, resting limit orders included.
+    taker_fee_bps: taken out of what an order receives, resting limit orders included; fees: at the `fill`, or at the end of its
+    UTC `day`, until when it cannot be spent or sold.
     half_spread_bps: distance of bid and ask from the bar's open. slippage_bps: on top, for every fill.
     min_notional, max_notional: cost of an order, at the quote. buying_power_margin: a buy is judged at this fraction
     above its cost. increments: step of a quantity per asset, as decimal strings ("0" takes any), else DEFAULT_INCREMENT.
@@ -30,6 +34,7 @@ class ExchangeConfig:
     taker_fee_bps: float | int = 25.0
     half_spread_bps: float | int = 2.0
     slippage_bps: float | int = 1.0
+    fees: str = "fill"
     min_notional: float | int = 10.0
     max_notional: float | int = 200_000.0
     buying_power_margin: float | int = 0.0
@@ -51,6 +56,8 @@ class ExchangeConfig:
                 raise InputError(f"{name} is {getattr(self, name)}; a finite number from 0 on is right")
         if not self.max_notional > self.min_notional:
             raise InputError(f"max_notional is {self.max_notional}; more than min_notional, {self.min_notional}, is right")
+        if self.fees not in FEES_TAKEN:
+            raise InputError(f"fees is {self.fees!r}; {' or '.join(FEES_TAKEN)} is right")
         if self.requests_per_minute < 1:
             raise InputError(f"requests_per_minute is {self.requests_per_minute}; 1 or more is right")
         for name in ("increments", "holdings"):

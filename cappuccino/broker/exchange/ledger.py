@@ -1,8 +1,8 @@
 """One account at the exchange: cash, holdings and orders, matched in exact decimals.
 
-A fill takes its fee out of what it receives: base of a buy, quote of a sell. Cash and holdings never go below zero, because an
-order is refused, with Alpaca's status and code, before it could take them there. Nothing here knows of time or the network:
-stamps (nanoseconds) and books come with each call.
+A fill takes its fee out of what it receives: base of a buy, quote of a sell, at once or at the end of its UTC day; until then
+what is owed is kept back. Cash and holdings never go below zero, because an order is refused, with Alpaca's status and code, before
+it could take them there. Nothing here knows of the network or a clock: stamps (nanoseconds) and books come with each call.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from cappuccino.broker.exchange.orders import Fill, Holding, LedgerOrder, Ticket
 from cappuccino.broker.exchange.refusals import Refused, check_wording, insufficient_balance, validation
 from cappuccino.broker.protocol import Side
 from cappuccino.errors import InputError
+
+DAY_NS = 86_400 * 1_000_000_000
 
 
 class Ledger:
@@ -38,6 +40,7 @@ class Ledger:
             self.holdings[asset] = Holding(exact(text))
         self.orders: dict[str, LedgerOrder] = {}
         self.fills: list[Fill] = []
+        self._owed: list[Fill] = []
         self._by_client_id: dict[str, LedgerOrder] = {}
         self._resting: dict[str, LedgerOrder] = {}
         self._new_id = new_id
@@ -57,14 +60,24 @@ class Ledger:
         return sum((o.size - o.filled for o in self._open("sell") if o.ticket.asset == asset), Decimal(0))
 
     @exactly
+    def owed(self, asset: str) -> Decimal:
+        """Fees in `asset` that are not taken yet."""
+        return sum((fill.fee for fill in self._owed if fill.asset == asset and fill.fee_in == "base"), Decimal(0))
+
+    @exactly
+    def owed_cash(self) -> Decimal:
+        """Fees in quote currency that are not taken yet."""
+        return sum((fill.fee for fill in self._owed if fill.fee_in == "quote"), Decimal(0))
+
+    @exactly
     def available(self, asset: str) -> Decimal:
         """What of a holding can be sold."""
-        return self.holdings[asset].quantity - self.held(asset)
+        return self.holdings[asset].quantity - self.held(asset) - self.owed(asset)
 
     @exactly
     def buying_power(self) -> Decimal:
-        """Cash that no open buy reserves."""
-        return self.cash - self.held_cash()
+        """Cash that no open buy reserves and no fee is owed of."""
+        return self.cash - self.held_cash() - self.owed_cash()
 
     @exactly
     def equity(self, marks: Mapping[str, Decimal]) -> Decimal:
@@ -102,13 +115,15 @@ class Ledger:
         return order
 
     def events(self, after: int, to: int) -> list[int]:
-        """Stamps in after < t <= to at which something becomes of an order by itself."""
+        """Stamps in after < t <= to at which something becomes of an order, or of the fees that are owed, by itself."""
         times = {at for order in self._resting.values() for at in (order.rests_until, order.ends_at) if at is not None}
+        times |= {(fill.at // DAY_NS + 1) * DAY_NS for fill in self._owed}
         return sorted(at for at in times if after < at <= to)
 
     @exactly
     def match(self, books: Mapping[str, BookTop], stamp: int) -> None:
-        """Fill resting orders that `books` make marketable, the oldest first."""
+        """Take the fees of the days before, then fill resting orders that `books` make marketable, the oldest first."""
+        self._take_fees(stamp)
         for order in list(self._resting.values()):
             if order.ends_at is not None and stamp >= order.ends_at:
                 self._end(order, stamp, order.ends_as)
@@ -199,21 +214,17 @@ class Ledger:
         price, left, fee = self._fill_price(ticket, book), order.size - order.filled, self.config.fee
         quantity = left if order.part is None else order.part
         holding = self.holdings[ticket.asset]
-        if is_buy and quantity * price > self.cash:
+        if is_buy and quantity * price > self.cash - self.owed_cash():
             self._end(order, stamp)  # the price has run away from the cash while the order rested
             return
         if is_buy:
             self.cash -= quantity * price
             holding.cost += quantity * price
-            holding.quantity += quantity * (1 - fee)
-            charged = quantity * fee
+            holding.quantity += quantity
         else:
-            charged = quantity * price * fee
             holding.cost -= holding.cost * quantity / holding.quantity
             holding.quantity -= quantity
-            self.cash += quantity * price - charged
-        assert self.cash >= 0
-        assert holding.quantity >= 0
+            self.cash += quantity * price
         before = Decimal(0) if order.average_price is None else order.average_price * order.filled
         order.filled += quantity
         order.average_price = price if before == 0 else (before + quantity * price) / order.filled
@@ -223,19 +234,40 @@ class Ledger:
             del self._resting[order.id]
         else:
             order.status, order.part, order.rests_until = "partially_filled", None, order.next_rest
-        self.fills.append(
-            Fill(
-                id=self._new_id(),
-                order_id=order.id,
-                asset=ticket.asset,
-                side=ticket.side,
-                quantity=quantity,
-                price=price,
-                fee=charged,
-                fee_in="base" if is_buy else "quote",
-                at=stamp,
-            )
+        made = Fill(
+            id=self._new_id(),
+            order_id=order.id,
+            asset=ticket.asset,
+            side=ticket.side,
+            quantity=quantity,
+            filled=order.filled,
+            left=order.size - order.filled,
+            price=price,
+            fee=quantity * fee if is_buy else quantity * price * fee,
+            fee_in="base" if is_buy else "quote",
+            at=stamp,
         )
+        self.fills.append(made)
+        if self.config.fees == "fill":
+            self._take_fee(made)
+        else:
+            self._owed.append(made)
+
+    def _take_fees(self, stamp: int) -> None:
+        """All that are owed of days before the stamp's."""
+        for fill in [fill for fill in self._owed if fill.at // DAY_NS < stamp // DAY_NS]:
+            self._owed.remove(fill)
+            self._take_fee(fill)
+
+    def _take_fee(self, fill: Fill) -> None:
+        holding = self.holdings[fill.asset]
+        if fill.fee_in == "base":
+            holding.quantity -= fill.fee
+            holding.cost = holding.cost if holding.quantity else Decimal(0)
+        else:
+            self.cash -= fill.fee
+        assert self.cash >= 0
+        assert holding.quantity >= 0
 
     def _end(self, order: LedgerOrder, stamp: int, status: str = "canceled") -> None:
         order.status, order.canceled_at, order.updated = status, stamp, stamp

@@ -61,13 +61,15 @@ class LedgerOrder:
 
 @dataclasses.dataclass(frozen=True)
 class Fill:
-    """An execution: gross `quantity` at `price`, and the `fee` in `fee_in` (base symbol or "USD")."""
+    """An execution: gross `quantity` at `price`, and the `fee` in `fee_in`. `filled`, `left`: of its order, after it."""
 
     id: str
     order_id: str
     asset: str
     side: Side
     quantity: Decimal
+    filled: Decimal
+    left: Decimal
     price: Decimal
     fee: Decimal
     fee_in: Literal["base", "quote"]

@@ -112,7 +112,7 @@ def account(venue: Venue, now: float) -> Json:
         "regt_buying_power": power,
         "daytrading_buying_power": "0",
         "non_marginable_buying_power": power,
-        "accrued_fees": "0",
+        "accrued_fees": plain(ledger.owed_cash()),
         "trading_blocked": False,
         "transfers_blocked": False,
         "account_blocked": False,
@@ -160,15 +160,15 @@ def fill(found: Fill) -> Json:
         "id": found.id,
         "activity_type": "FILL",
         "transaction_time": time_of(found.at),
-        "type": "fill",
+        "type": "fill" if found.left == 0 else "partial_fill",
         "price": plain(found.price),
         "qty": plain(found.quantity),
         "side": found.side,
         "symbol": f"{found.asset}/USD",
-        "leaves_qty": "0",
+        "leaves_qty": plain(found.left),
         "order_id": found.order_id,
-        "cum_qty": plain(found.quantity),
-        "order_status": "filled",
+        "cum_qty": plain(found.filled),
+        "order_status": "filled" if found.left == 0 else "partially_filled",
     }
 
 
