@@ -128,7 +128,8 @@ class Feed:
         found: dict[str, set[int]] = {}
         close = _FIELDS.index("close")
         for column, asset in enumerate(self._assets):
-            known = np.log(self._values[close, self._mask[:, column], column][-JUMP_BARS - 1 :])
+            closes = self._values[close, self._mask[:, column], column]
+            known = np.log(closes[closes > 0][-JUMP_BARS - 1 :])
             if len(known) < JUMP_BARS // 2:
                 continue
             bound = max(JUMP_DEVIATIONS * float(np.std(np.diff(known))), MIN_JUMP)

@@ -336,7 +336,7 @@ def with_pauses(sessions: Sessions, name: str, pauses: int, chance: random.Rando
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("sessions", 50), ("kills", 20), ("bars", 336), ("seed", 0), ("at-least", 100)):
+    for name, default in (("sessions", 52), ("kills", 20), ("bars", 336), ("seed", 0), ("at-least", 100)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--at-once", type=int, default=8)
     parser.add_argument("--faults", type=float, default=0.05)

@@ -77,19 +77,20 @@ def place() -> Iterator[Place]:
     """The place that the environment names. Raises Refusal for a paper account that holds anything or has open orders."""
     if os.environ.get("ACCEPTANCE") == "paper":
         hosts.install(hosts.allowed_hosts(live=False))
-        yield _checked(Place(broker := AlpacaBroker(*keys_from_environment()), RealClock(), _asset(broker), is_paper=True))
+        yield checked(Place(broker := AlpacaBroker(*keys_from_environment()), RealClock(), _asset(broker), is_paper=True))
         return
     venue = Venue(walk(300), 200, ExchangeConfig(key=KEYS[0], secret=KEYS[1]))
     with serving(venue) as url:
         broker = AlpacaBroker(*KEYS, trading_url=url)
-        yield _checked(Place(broker, ExchangeClock(url, "stepped", keys=KEYS), _asset(broker), is_paper=False))
+        yield checked(Place(broker, ExchangeClock(url, "stepped", keys=KEYS), _asset(broker), is_paper=False))
 
 
 def _asset(broker: AlpacaBroker) -> Asset:
     return broker.assets([ASSET])[ASSET]
 
 
-def _checked(place: Place) -> Place:
+def checked(place: Place) -> Place:
+    """The place, if its account is empty. Raises Refusal."""
     positions, orders = place.broker.positions(), place.broker.open_orders()
     if positions or orders:
         raise Refusal(

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 import requests
 from hypothesis import given, settings
@@ -255,8 +256,9 @@ def test_faulty_bars() -> None:
         "absurd_bar": ((close * 1.5, volume), (close, volume)),
         "idle_bar": ((close, 0.0), (close, 0.0)),
     }
-    for fault, (first, then) in expected.items():
-        venue = venue_with(rates={fault: 1.0}, late_s=60, restated_s=60)
+    for (fault, (first, then)), is_told in itertools.product(expected.items(), (False, True)):
+        told = {"script": [{"fault": fault, "asset": "ETH", "at": opening}]}
+        venue = venue_with(late_s=60, restated_s=60, **(told if is_told else {"rates": {fault: 1.0}}))
         with serving(venue) as url:
             assert bar(url) == pytest.approx(first)
             venue.clock.advance(venue.market.first + 61)
@@ -273,6 +275,19 @@ def test_a_halted_asset_a_coarse_increment_and_a_clock_that_is_ahead() -> None:
         assert broker_at(url).assets(("BTC",))["BTC"].increment == Decimal("0.000001")
         with pytest.raises(OrderRejected, match="multiple of"):
             broker_at(url).submit(buy("0.0012345678"))
+    told = [
+        {"fault": "halted_asset", "asset": "BTC", "at": "2023-11-23T08:59:59"},
+        {"fault": "coarse_asset", "asset": "BTC", "at": "2023-11-24"},
+    ]
+    venue = venue_with(script=told)
+    with serving(venue) as url:
+        fine, coarse, seen = Decimal("1e-9"), Decimal("1e-6"), []
+        for at in ("23T07:59:59", "23T08:00:00", "23T09:00:00", "24T00:00:00", "24T23:59:59", "25T00:00:00"):
+            venue.clock.advance(float(np.datetime64(f"2023-11-{at}").astype(int)))
+            listed = broker_at(url).assets(("BTC", "ETH"))
+            assert (listed["ETH"].tradable, listed["ETH"].increment) == (True, fine)
+            seen.append((listed["BTC"].tradable, listed["BTC"].increment))
+    assert seen == [(True, fine), (False, fine), (True, fine), (True, coarse), (True, coarse), (True, fine)]
     venue = venue_with(skew_s=400.0)
     with serving(venue) as url:
         assert broker_at(url).clock() == venue.market.first + 400
@@ -393,7 +408,9 @@ def test_rates_are_kept_and_no_rate_is_no_fault() -> None:
         ({"rates": {"explode": 0.1}}, "'explode'; faults are"),
         ({"rates": {"busy": 1.5}}, "a probability is right"),
         ({"rates": {"busy": 0.7, "html": 0.7}}, "add up to 1.4"),
-        ({"script": [{"fault": "late_bar"}]}, "it takes fault, request, side, asset and times"),
+        ({"script": [{"fault": "late_bar"}]}, "late_bar takes asset and at"),
+        ({"script": [{"fault": "late_bar", "asset": "BTC", "at": "noon"}]}, "an ISO time is right"),
+        ({"script": [{"fault": "lunch"}]}, "it takes fault, request, side, asset and times"),
         ({"script": [{"fault": "busy", "request": "lunch"}]}, "requests are"),
         ({"script": [{"fault": "busy", "times": 1.5}]}, "times 1.5; a whole number"),
         ({"script": [{"fault": "partial", "request": "order"}]}, "it happens to a submit"),

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from cappuccino.errors import InputError
 
 WIRE: dict[str, str] = {
@@ -49,6 +51,9 @@ DATA: dict[str, str] = {
 }
 """Faults of an asset at a time."""
 
+HOUR_S, DAY_S = 3600, 86_400
+_LENGTHS: dict[str, int] = {fault: {"halted_asset": HOUR_S, "coarse_asset": DAY_S}.get(fault, 1) for fault in DATA}
+
 REQUESTS = ("submit", "order", "orders", "cancel", "account", "positions", "assets", "clock", "bars", "quotes", "other")
 
 
@@ -56,8 +61,10 @@ REQUESTS = ("submit", "order", "orders", "cancel", "account", "positions", "asse
 class FaultsConfig:
     """rates: by fault, the probability of each request, order, or asset and bar; all others never.
 
-    script: faults to come as told, each a mapping with `fault` and, all optional, `request`, `side`, `asset`, `times` (how often,
-    1 otherwise), tried in order before the rates. Seconds are the exchange's, but for hang_s and drip_s, which are real.
+    script: faults to come as told, tried in order before the rates. Of a request or an order: a mapping with `fault` and, all
+    optional, `request`, `side`, `asset`, `times` (how often, 1 otherwise). Of an asset at a time: with `fault`, `asset` and `at`,
+    Unix seconds or an ISO time (UTC): a bar's opening, or any second of the hour or the day.
+    Seconds are the exchange's, but for hang_s and drip_s, which are real.
     skew_s: how far the exchange's clock, where it is asked for, is ahead. page: bars that a page holds at most; 0 for as many as
     were asked for.
     """
@@ -88,6 +95,11 @@ class FaultsConfig:
             if total > 1:
                 raise InputError(f"the rates of {', '.join(kinds)} add up to {total:g}; at most 1 is right")
         for entry in self.script:
+            if entry.get("fault") in DATA:
+                if entry.keys() != {"fault", "asset", "at"}:
+                    raise InputError(f"faults.script has {dict(entry)}; {entry['fault']} takes asset and at")
+                _seconds(entry["at"])
+                continue
             times = entry.get("times", 1)
             if not isinstance(times, int) or times < 1:
                 raise InputError(f"faults.script has times {times!r}; a whole number from 1 on is right")
@@ -106,6 +118,14 @@ class FaultsConfig:
         for name in ("stale_s", "rest_s", "stick_s", "late_s", "restated_s", "busy_s", "hang_s", "drip_s", "page"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"faults.{name} is {getattr(self, name)}; a finite number from 0 on is right")
+
+
+def _seconds(at: Any) -> int:
+    """Unix seconds of `at`, given as such or as an ISO time (UTC)."""
+    try:
+        return int(np.datetime64(at, "s").astype(np.int64))
+    except (TypeError, ValueError):
+        raise InputError(f"faults.script has at {at!r}; Unix seconds or an ISO time is right") from None
 
 
 class Asked(NamedTuple):
@@ -155,7 +175,7 @@ class FaultPlan:
 
     def of_bar(self, asset: str, opening: int) -> str | None:
         """What is wrong with a bar."""
-        fault = self._drawn(DATA, "bar", asset, str(opening))
+        fault = self._told(asset, opening, 1) or self._drawn(DATA, "bar", asset, str(opening))
         return fault if fault is not None and fault.endswith("_bar") else None
 
     def is_first(self, asset: str, opening: int) -> bool:
@@ -165,12 +185,13 @@ class FaultPlan:
 
     def is_halted(self, asset: str, now: float) -> bool:
         """Whether an asset is not tradable in this hour."""
-        return self._drawn({"halted_asset": ""}, "halted", asset, str(int(now // 3600))) is not None
+        is_drawn = self._drawn({"halted_asset": ""}, "halted", asset, str(int(now // HOUR_S))) is not None
+        return is_drawn or self._told(asset, now, HOUR_S) == "halted_asset"
 
     def increment(self, asset: str, now: float, usual: Decimal) -> Decimal:
         """An asset's increment on this day."""
-        coarse = self._drawn({"coarse_asset": ""}, "coarse", asset, str(int(now // 86_400)))
-        return usual if coarse is None else usual * 1000
+        is_drawn = self._drawn({"coarse_asset": ""}, "coarse", asset, str(int(now // DAY_S))) is not None
+        return usual * 1000 if is_drawn or self._told(asset, now, DAY_S) == "coarse_asset" else usual
 
     def count(self, fault: str) -> None:
         """Count a fault that was drawn elsewhere, as it shows."""
@@ -195,6 +216,14 @@ class FaultPlan:
             fits = fits and (entry["fault"] != "repeat_token" or asked.request == "bars")
             if self._left[number] > 0 and fits and entry["fault"] in kinds:
                 return number
+        return None
+
+    def _told(self, asset: str, at: float, length: int) -> str | None:
+        """The script's fault of an asset, of those that hold for `length` seconds."""
+        for entry in self.config.script:
+            fault = str(entry["fault"])
+            if _LENGTHS.get(fault) == length and entry["asset"] == asset and _seconds(entry["at"]) // length == at // length:
+                return fault
         return None
 
     def _drawn(self, kinds: Mapping[str, str], *words: str) -> str | None:
