@@ -7,6 +7,7 @@ the kill switch is thrown and the process dies in the middle of any call and sta
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import tempfile
@@ -18,11 +19,11 @@ import structlog
 from direct_broker import DirectBroker, DirectClock
 from faulty_broker import Crash, FaultyBroker
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from loopback import HOUR, walk
 from trading_scenarios import manifest_of, restless
 
-from cappuccino.broker.exchange.config import ExchangeConfig
+from cappuccino.broker.exchange.config import FEES_TAKEN, ExchangeConfig
 from cappuccino.broker.exchange.faults import ORDER, Asked, FaultsConfig
 from cappuccino.broker.exchange.venue import Venue
 from cappuccino.broker.protocol import Order, OrderRequest, UnknownOutcome
@@ -149,6 +150,10 @@ class Trading(RuleBasedStateMachine):
         except Crash:
             self.step = None
 
+    @initialize(fees=st.sampled_from(FEES_TAKEN))
+    def the_venue_takes_its_fees(self, fees: str) -> None:
+        self.venue.ledger.config = dataclasses.replace(self.venue.ledger.config, fees=fees)
+
     @rule(wire=fates, book=orders)
     def bar(self, wire: list[str], book: list[str | None]) -> None:
         self.wire.fates, self.fates_of_orders = list(wire), list(book)
@@ -217,14 +222,14 @@ class Trading(RuleBasedStateMachine):
         anchor = self.journal.anchor()
         if anchor is None:
             return
-        own = dict(anchor.own)
+        own = anchor.net
         for fill in self.journal.fills_since_anchor():
             sign, fee = (1, Decimal("0.9975")) if fill.side == "buy" else (-1, Decimal(1))
             own[fill.asset] += sign * fill.quantity * fee
             own[CASH] -= sign * fill.value * (Decimal(1) if sign == 1 else Decimal("0.9975"))
         for asset, holding in self.venue.ledger.holdings.items():
-            assert abs(own[asset] - holding.quantity) < Decimal("1e-6")
-        assert abs(own[CASH] - self.venue.ledger.cash) < Decimal("0.1")
+            assert abs(own[asset] - (holding.quantity - self.venue.ledger.owed(asset))) < Decimal("1e-6")
+        assert abs(own[CASH] - (self.venue.ledger.cash - self.venue.ledger.owed_cash())) < Decimal("0.1")
 
 
 Trading.TestCase.settings = settings(
