@@ -93,6 +93,17 @@ COMMANDS: dict[str, Help] = {
         ("cappuccino export run=latest", "cappuccino export run=first out=artifacts/first"),
         (*_RUN_KEYS, ("out=FOLDER", "where to; runs/<name>/artifact otherwise")),
     ),
+    "combine": Help(
+        "make one artifact of several that does what they agree on",
+        "Writes an artifact that trades the mean of the target weights of several ones, of the same assets, bars and\n"
+        "features; an asset moves only if enough of them move it the same way.",
+        ("cappuccino combine artifacts=[runs/a/artifact,runs/b/artifact] agreement=0.6 out=artifacts/both",),
+        (
+            ("artifacts=[FOLDER,FOLDER]", "two or more"),
+            ("agreement=0.5", "the share that must agree; 0: always the mean"),
+            ("out=FOLDER", "where to"),
+        ),
+    ),
     "validate": Help(
         "cross-validate a configuration; or prove that an artifact does not look ahead, or score it on other bars",
         "Trains a configuration on every fold of the bars with several seeds, side by side, runs each over the bars that it\n"

@@ -29,8 +29,9 @@ def publish(
     rows: Bool[np.ndarray, "T"],
     validation: Mapping[str, Any],
     out: pathlib.Path,
+    agreement: float = 0.0,
 ) -> Artifact:
-    """Export policies that were trained by `config`, behind one normaliser, to the new folder `out`.
+    """Export policies that were trained by `config`, behind one normaliser, to the new folder `out`; together they decide as `agreed`.
 
     rows: those of the market that the normaliser was fitted on. validation: figures for the manifest, plain JSON. Raises InputError
     as `export_artifact` does.
@@ -40,6 +41,7 @@ def publish(
     return export_artifact(
         *policies,
         out=out,
+        agreement=agreement,
         assets=spec.assets,
         features=spec.feature_names,
         lookback=config.network.lookback,

@@ -35,6 +35,7 @@ NOT_OF_TRAIN = ("conf", "broker", "faults", "validation", "verdict", "stress", "
 NEEDED = {
     "backtest": ["run=x"],
     "export": ["run=x"],
+    "combine": ["artifacts=[x,y]", "out=z"],
     "trade": ["artifact=x"],
     "trade_desk": ["action=status"],
     "validate_causality": ["artifact=x"],

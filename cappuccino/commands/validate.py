@@ -85,7 +85,7 @@ def _validate(config: ValidateConfig, console: Console) -> None:
     console.print(f"report      {folder / 'validation.html'}, validation.png and validation.json beside it")
     champions = {seed: trained[len(folds.folds), seed] for seed in seeds}
     figures = {name: numbers[name] for name in ("said", "verdict", "growth")}
-    export_champion(champions, champion, _training_of(config), data, figures, folder / "artifact")
+    export_champion(champions, champion, _training_of(config), data, figures, folder / "artifact", config.agreement)
     last = iso(data.spec.timestamps[stop - 1])
     console.print(f"champion    {folder / 'artifact'}: {len(champions)} seeds, each trained on all bars to {last}, as one")
 

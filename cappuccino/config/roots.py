@@ -96,12 +96,13 @@ class ValidateConfig(LearningConfig):
     verdict: VerdictConfig
     stress: StressConfig | None
     seeds: int
+    agreement: float
     cut: str | None
     best: str | None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_ranges("", self, seeds="[1, inf)")
+        check_ranges("", self, seeds="[1, inf)", agreement="[0, 1]")
 
 
 @dataclasses.dataclass
@@ -127,6 +128,19 @@ class ExportConfig:
     run: str
     out: str | None
     runs_dir: str
+
+
+@dataclasses.dataclass
+class CombineConfig:
+    """`cappuccino combine`."""
+
+    artifacts: list[str]
+    agreement: float
+    out: str
+    runs_dir: str
+
+    def __post_init__(self) -> None:
+        check_ranges("", self, agreement="[0, 1]")
 
 
 @dataclasses.dataclass
@@ -258,6 +272,7 @@ ROOTS: dict[str, type[Any]] = {
     "validate": ValidateConfig,
     "backtest": BacktestConfig,
     "export": ExportConfig,
+    "combine": CombineConfig,
     "exchange": ExchangeCommandConfig,
     "trade": TradeCommandConfig,
     "trade_desk": DeskConfig,

@@ -29,13 +29,16 @@ def export_champion(
     data: Data,
     validation: Mapping[str, Any],
     out: pathlib.Path,
+    agreement: float,
 ) -> Artifact:
-    """Export what was trained on the fold, by seed, to the new folder `out`: it trades the mean of their decisions.
+    """Export what was trained on the fold, by seed, to the new folder `out`: it trades what they agree on.
 
     validation: what cross-validation said of the configuration, plain JSON for the manifest; nothing in it is of the champion itself,
     which has seen all of these bars.
     """
     updates = {str(seed): one.update for seed, one in trained.items()}
     seen = [("train", *fold.train[0][1:]), ("valid", *fold.selection[0][1:])]
-    figures = {**validation, "updates by seed": updates, SPANS: spans_of(data.spec.timestamps, seen)}
-    return publish([one.policy for one in trained.values()], config, data, normaliser_rows(data.spec, fold), figures, out)
+    figures = {**validation, "agreement": agreement, "updates by seed": updates, SPANS: spans_of(data.spec.timestamps, seen)}
+    return publish(
+        [one.policy for one in trained.values()], config, data, normaliser_rows(data.spec, fold), figures, out, agreement
+    )
