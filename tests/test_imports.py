@@ -15,7 +15,7 @@ PACKAGE = ROOT / "cappuccino"
 
 # Lower layers first; a module may import its own layer and those below.
 LAYERS = (
-    ("errors", "deadline"),
+    ("errors", "deadline", "write_ahead"),
     ("bars",),
     ("features", "plan"),
     ("market", "mesh", "risk"),
@@ -24,11 +24,12 @@ LAYERS = (
     ("evaluation",),
     ("training",),
     ("artifact",),
+    ("registry",),
     ("broker",),
     ("trading",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-APART = {"broker": {"artifact", "training", "evaluation", "agents", "env", "market"}}
+APART = {"trading": {"registry"}, "broker": {"artifact", "registry", "training", "evaluation", "agents", "env", "market"}}
 """Within what the layers allow, what these nevertheless do not import."""
 COMPOSED = {
     "config",

@@ -20,9 +20,8 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy import event, exc, orm
 
 from cappuccino.errors import InputError
+from cappuccino.write_ahead import BUSY_S, write_ahead
 
-_BUSY_S = 60.0
-"""For how long a database that others use, or a server that restarts, is waited for."""
 _CONNECT_S = 10
 _RECONNECT_S = 0.5
 _CREATE_TRIES = 20
@@ -33,9 +32,6 @@ _SET_ATTRIBUTE = sqlalchemy.text(
     "INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (:trial, :key, :value) "
     "ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
 )
-_MOUNTS = pathlib.Path("/proc/self/mountinfo")
-_LOCAL = {"ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"}
-"""File systems of one machine alone, whose processes can all map a file into memory."""
 
 
 def open_storage(url: str) -> optuna.storages.BaseStorage:
@@ -48,8 +44,8 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         file = parsed.database or ""
         if parsed.drivername == "sqlite" and parsed.host is None and file not in ("", ":memory:"):
             pathlib.Path(file).absolute().parent.mkdir(parents=True, exist_ok=True)
-            _write_ahead(pathlib.Path(file))
-            make = functools.partial(optuna.storages.RDBStorage, engine_kwargs={"connect_args": {"timeout": _BUSY_S}})
+            write_ahead(pathlib.Path(file))
+            make = functools.partial(optuna.storages.RDBStorage, engine_kwargs={"connect_args": {"timeout": BUSY_S}})
             return optuna.storages.get_storage(_one_at_a_time(_open_database(url, make)))
         if parsed.drivername == "postgresql+psycopg" and _is_plain(url):
             return optuna.storages.get_storage(_wait_for_the_server(_open_database(url, _PostgreSQL)))
@@ -159,36 +155,6 @@ def _open_database(url: str, make: Callable[[str], optuna.storages.RDBStorage]) 
     raise AssertionError("unreachable")
 
 
-def _write_ahead(file: pathlib.Path) -> None:
-    """Let SQLite write ahead, for good, where all that may share the file are on one machine.
-
-    A commit then does not wait for the disk: a process that is killed has lost nothing, a machine without power the last commits.
-    It takes memory that all processes map; over a network it would damage the file (https://sqlite.org/wal.html).
-    """
-    if _file_system(file) not in _LOCAL:
-        return
-    until = time.monotonic() + _BUSY_S
-    with contextlib.closing(sqlite3.connect(file, timeout=_BUSY_S)) as connection:
-        while True:
-            try:
-                connection.execute("PRAGMA journal_mode=WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                    raise
-                time.sleep(0.05)  # SQLite does not wait here where another process asks for the same at this moment
-
-
-def _file_system(path: pathlib.Path) -> str | None:
-    """What kind of file system the folder of `path` is on, like ext4; None where that cannot be told."""
-    if not _MOUNTS.exists():
-        return None
-    device = path.absolute().parent.stat().st_dev
-    mounts = (line.split(" ") for line in _MOUNTS.read_text().splitlines())
-    kinds = {fields[2]: fields[fields.index("-") + 1] for fields in mounts}
-    return kinds.get(f"{os.major(device)}:{os.minor(device)}")
-
-
 def _one_at_a_time(storage: optuna.storages.RDBStorage) -> optuna.storages.RDBStorage:
     """Let each transaction on SQLite begin with the write lock.
 
@@ -239,7 +205,7 @@ def _wait_for_the_server(storage: optuna.storages.RDBStorage) -> optuna.storages
 
     @event.listens_for(storage.engine, "do_connect")
     def connect(dialect: Any, _record: Any, arguments: Any, keywords: Any) -> Any:
-        until = time.monotonic() + _BUSY_S
+        until = time.monotonic() + BUSY_S
         while True:
             try:
                 return dialect.connect(*arguments, **keywords)

@@ -19,8 +19,8 @@ from sqlalchemy import event
 from study_cases import FILES, assert_done, start, trials_of, url_in
 from study_worker import open_at
 
+from cappuccino import write_ahead
 from cappuccino.errors import InputError
-from cappuccino.sweep import storage
 from cappuccino.sweep.storage import shown_url
 
 
@@ -76,9 +76,9 @@ def journal_mode(file: pathlib.Path) -> str:
 
 
 def test_a_database_is_written_ahead_on_one_machine_only(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    url, here = url_in(tmp_path, "sqlite"), storage._file_system(tmp_path / "study")
+    url, here = url_in(tmp_path, "sqlite"), write_ahead._file_system(tmp_path / "study")
     for n_trials, (local, mode) in enumerate([(set(), "delete"), ({here}, "wal"), ({here}, "wal")], start=1):
-        monkeypatch.setattr(storage, "_LOCAL", local)
+        monkeypatch.setattr(write_ahead, "_LOCAL", local)
         study = open_at(url, n_trials)
         trial = study.claim()
         assert trial is not None
@@ -91,7 +91,7 @@ def test_a_database_is_written_ahead_on_one_machine_only(tmp_path: pathlib.Path,
 def test_the_file_system_is_that_of_the_mount(tmp_path: pathlib.Path) -> None:
     for folder in (tmp_path, pathlib.Path("/proc"), pathlib.Path("/dev/shm")):
         said = subprocess.run(["df", "--output=fstype", folder], capture_output=True, text=True, check=True).stdout.split()
-        assert storage._file_system(folder / "study") == said[-1]
+        assert write_ahead._file_system(folder / "study") == said[-1]
 
 
 @pytest.mark.parametrize("before", ["nothing", "a study"])
@@ -100,7 +100,7 @@ def test_many_open_a_file_at_the_same_moment(tmp_path: pathlib.Path, monkeypatch
     url, several = url_in(tmp_path, "sqlite"), 6
     if before == "a study":
         with monkeypatch.context() as elsewhere:
-            elsewhere.setattr(storage, "_LOCAL", set())
+            elsewhere.setattr(write_ahead, "_LOCAL", set())
             held = open_at(url, several)
         assert journal_mode(tmp_path / "study") == "delete"
         assert held.counted() == 0
