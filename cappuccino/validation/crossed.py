@@ -82,7 +82,7 @@ def run_folds(
         return tested.run(strategy, fold, data, params if ruled else params._replace(risk=None))
 
     numbers = range(len(folds.folds))
-    agent = [[ran(policy_strategy(trained[fold, seed].policy, lookback), fold) for fold in numbers] for seed in seeds]
+    agent = _agent(config, data, tested, trained, seeds)
     others = {name: [one] * len(numbers) for name, one in baselines(data.market, data.spec).items()}
     others[RANDOM] = [
         random_strategy(agent[0][fold], data.spec, data.market.close.dtype, rng=np.random.default_rng([seeds[0], fold]))
@@ -96,6 +96,35 @@ def run_folds(
             for name, by_fold in others.items()
         },
     )
+
+
+def growth_at_fees(
+    config: LearningConfig,
+    data: Data,
+    folds: Folds,
+    trained: Mapping[tuple[int, int], Trained],
+    seeds: Sequence[int],
+    factor: float,
+) -> float:
+    """Log growth per bar of the policies of `run_folds`, the mean over paths, seeds and bars, at so many times the fees."""
+    dearer = dataclasses.replace(
+        config, costs=dataclasses.replace(config.costs, taker_fee_bps=factor * config.costs.taker_fee_bps)
+    )
+    tested = Tested.of(data.spec, folds, config.network.lookback)
+    paths = [path for by_fold in _agent(dearer, data, tested, trained, seeds) for path in tested.paths(by_fold)]
+    return float(np.mean([np.log1p(path.returns).mean() for path in paths]))
+
+
+def _agent(
+    config: LearningConfig, data: Data, tested: Tested, trained: Mapping[tuple[int, int], Trained], seeds: Sequence[int]
+) -> list[list[Path]]:
+    """The policies over the test blocks of their folds, by seed and fold."""
+    params, lookback = env_params(config.costs, config.risk, config.env, data.spec.assets), config.network.lookback
+    numbers = range(len(tested.rows))
+    return [
+        [tested.run(policy_strategy(trained[fold, seed].policy, lookback), fold, data, params) for fold in numbers]
+        for seed in seeds
+    ]
 
 
 def training_rows_of(config: LearningConfig, data: Data, folds: Sequence[Fold]) -> list[Rows]:

@@ -15,18 +15,21 @@ from cappuccino.evaluation.folds import Folds
 from cappuccino.evaluation.overfitting import Overfitting
 from cappuccino.evaluation.stress import Stress
 from cappuccino.market import MarketSpec
-from cappuccino.validation.crossed import Crossed
+from cappuccino.validation.crossed import Crossed, growth_at_fees
 from cappuccino.validation.intervals import Intervals, intervals
 from cappuccino.validation.regimes import Regime, regime_labels, regimes
 from cappuccino.validation.stressed import stressed
 from cappuccino.validation.trained import Trained
 from cappuccino.validation.verdict import Verdict
 
+FEE_FACTORS = (1.5, 2.0, 3.0)
+"""Times the fees at which growth is told beside that at the fees themselves."""
+
 
 class Findings(NamedTuple):
     """trained: by fold and seed; one more fold than `folds` has is the champion's. realised: log growth per bar of every fold's
-    training over its own test blocks. stress: None where it was left out. overfitting: of the study that chose the configuration, None
-    for a configuration alone."""
+    training over its own test blocks. by_fees: log growth per bar at so many times the fees. stress: None where it was left out.
+    overfitting: of the study that chose the configuration, None for a configuration alone."""
 
     config: ValidateConfig
     spec: MarketSpec
@@ -39,6 +42,7 @@ class Findings(NamedTuple):
     stress: Stress | None
     regimes: dict[str, dict[str, Regime]]
     realised: dict[tuple[int, int], float]
+    by_fees: dict[float, float]
     overfitting: Overfitting | None
 
 
@@ -70,6 +74,7 @@ def find(
         stress=stressed(config, bars, folds, trained),
         regimes=regimes(labels, growth),
         realised=realised_growth(crossed, folds, seeds),
+        by_fees={factor: growth_at_fees(config, data, folds, trained, seeds, factor) for factor in FEE_FACTORS},
         overfitting=overfitting,
     )
 

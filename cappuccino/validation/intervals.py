@@ -16,6 +16,7 @@ from cappuccino.evaluation.bootstrap import (
     Statistic,
     active_growth,
     bootstrap_interval,
+    information_ratio,
     mean_log_growth,
     sharpe_ratio,
 )
@@ -31,6 +32,7 @@ _ROUNDING = 1e-12
 
 class Intervals(NamedTuple):
     """Of one strategy, per bar. growth: log growth. sharpe: mean over standard deviation. lead: the agent's log growth beyond it.
+    information: the agent's information ratio against it.
 
     None where nothing varies: of cash, and of the agent's lead over itself.
     """
@@ -38,6 +40,7 @@ class Intervals(NamedTuple):
     growth: Interval | None
     sharpe: Interval | None
     lead: Interval | None
+    information: Interval | None
 
 
 def intervals(crossed: Crossed, verdict: Verdict, rule: VerdictConfig) -> dict[str, Intervals]:
@@ -46,15 +49,19 @@ def intervals(crossed: Crossed, verdict: Verdict, rule: VerdictConfig) -> dict[s
     Growth is the mean of the paths' log growth, Sharpe ratios are of their mean returns.
     """
     agent = crossed.growth()
-    found = {AGENT: Intervals(_of(np.expm1(agent), mean_log_growth, rule), _of(crossed.returns(), sharpe_ratio, rule), None)}
+    found = {
+        AGENT: Intervals(_of(np.expm1(agent), mean_log_growth, rule), _of(crossed.returns(), sharpe_ratio, rule), None, None)
+    }
     for name, paths in crossed.baselines.items():
         growth = crossed.baseline_growth(name)
+        own = np.mean([path.returns for path in paths], axis=0)
         found[name] = Intervals(
             _of(np.expm1(growth), mean_log_growth, rule),
-            _of(np.mean([path.returns for path in paths], axis=0), sharpe_ratio, rule),
+            _of(own, sharpe_ratio, rule),
             verdict.active
             if name == verdict.benchmark
             else _of(np.expm1(np.stack([agent, growth], axis=1)), active_growth, rule),
+            _of(np.stack([crossed.returns(), own], axis=1), information_ratio, rule),
         )
     return found
 

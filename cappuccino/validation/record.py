@@ -36,9 +36,9 @@ def write_numbers(findings: Findings, path: pathlib.Path) -> dict[str, Any]:
 def numbers_of(findings: Findings) -> dict[str, Any]:
     """growth: log growth per bar, the mean over paths and seeds. metrics: of the agent by seed and path, of the others by path.
 
-    intervals: per bar as growth, Sharpe ratios a year; an end is None where there is none. regimes: log growth summed over their bars.
-    stress: of `Stress`, None where it was left out. trainings: out_of_sample is log growth per bar over the fold's own test blocks,
-    None for the champion, which has none.
+    intervals: per bar as growth, Sharpe and information ratios a year; an end is None where there is none. regimes: log growth summed
+    over their bars. stress: of `Stress`, None where it was left out. growth_by_fees: at so many times the fees. trainings:
+    out_of_sample is log growth per bar over the fold's own test blocks, None for the champion, which has none.
     """
     config, crossed, verdict = findings.config, findings.crossed, findings.verdict
     benchmarks = crossed.benchmarks()
@@ -70,7 +70,12 @@ def numbers_of(findings: Findings) -> dict[str, Any]:
         },
         "confidence": config.verdict.confidence,
         "intervals": {
-            name: {"growth": _interval(one.growth, 1), "sharpe": _interval(one.sharpe, year), "lead": _interval(one.lead, 1)}
+            name: {
+                "growth": _interval(one.growth, 1),
+                "sharpe": _interval(one.sharpe, year),
+                "lead": _interval(one.lead, 1),
+                "information": _interval(one.information, year),
+            }
             for name, one in findings.intervals.items()
         },
         "stress": None if findings.stress is None else findings.stress.as_json(),
@@ -88,6 +93,7 @@ def numbers_of(findings: Findings) -> dict[str, Any]:
             }
             for (fold, seed), one in findings.trained.items()
         ],
+        "growth_by_fees": {f"{factor:g}": growth for factor, growth in findings.by_fees.items()},
         "rank_correlation": _rank_correlation(findings),
         "overfitting": None if findings.overfitting is None else _overfitting(findings.overfitting),
         "env_steps": sum(one.env_steps for one in findings.trained.values()),

@@ -43,6 +43,26 @@ def test_intervals_hold_what_they_are_of():
     assert found[findings().verdict.benchmark].lead == findings().verdict.active
 
 
+def test_the_information_ratio_is_that_of_the_mean_returns():
+    found, made = findings().intervals, case()
+    for name, paths in made.crossed.baselines.items():
+        apart = made.crossed.returns() - np.mean([path.returns for path in paths], axis=0)
+        information = found[name].information
+        assert information is not None
+        assert information.estimate == pytest.approx(apart.mean() / apart.std(ddof=1))
+
+
+def test_dearer_fees_leave_less():
+    made = case()
+    growth = [
+        crossing.growth_at_fees(made.config, made.data, made.folds, made.trained, made.seeds, factor) for factor in (1, 1.5, 3)
+    ]
+    assert growth[0] == pytest.approx(float(made.crossed.growth().mean()), abs=1e-12)
+    assert growth[0] > growth[1] > growth[2]
+    assert findings().by_fees[1.5] == growth[1]
+    assert findings().by_fees[3.0] == growth[2]
+
+
 def test_the_mean_path_grows_trades_and_pays_the_mean():
     crossed = case().crossed
     mean, paths = mean_path(crossed), [path for some in crossed.agent for path in some]
