@@ -14,7 +14,10 @@ class Help(NamedTuple):
     keys: tuple[tuple[str, str], ...]
 
 
-ACTIONS: dict[str, tuple[str, ...]] = {"data": ("fetch", "inspect")}
+ACTIONS: dict[str, tuple[str, ...]] = {
+    "data": ("fetch", "inspect"),
+    "registry": ("list", "show", "compare", "promote", "rollback", "prune"),
+}
 """Commands that take a second word."""
 
 FORMS: dict[str, tuple[str, ...]] = {"validate": ("causality",), "doctor": ("notify",)}
@@ -135,6 +138,26 @@ COMMANDS: dict[str, Help] = {
             ("span=all|train|valid|test", "of a score: which part of the bars"),
             ("costs=...", "of a score: others than those it was trained with"),
             ("out=FOLDER", "where page and numbers go"),
+        ),
+    ),
+    "registry": Help(
+        "list, show, compare and promote artifacts by what is known of them",
+        "Every artifact that `validate`, `export` and `combine` make is kept by its content below runs/registry, with its\n"
+        "figures, its state (candidate, validated, shadow, champion, retired) and each change of that. `promote` moves one a\n"
+        "state further if the gates (gates=) hold, else it says which do not (exit code 3); `rollback` makes the\n"
+        "champion's predecessor champion again; `prune` deletes retired ones.",
+        (
+            "cappuccino registry list",
+            "cappuccino registry show artifact=1a2b3c4d",
+            "cappuccino registry compare artifacts=[1a2b3c4d,5e6f7a8b]",
+            "cappuccino registry promote artifact=1a2b3c4d",
+            "cappuccino registry rollback reason=drawdown",
+        ),
+        (
+            ("artifact=CHECKSUM", "its first characters, four or more"),
+            ("gates.deflated=0.95", "and gates.pbo, information, fee_factor, ...: what must be shown"),
+            ("reason=TEXT", "why, for the record"),
+            ("keep=3", "retired artifacts that `prune` leaves"),
         ),
     ),
     "exchange": Help(

@@ -31,7 +31,7 @@ from cappuccino.config.stress import StressConfig
 from cappuccino.config.training import REWARD_NAMES
 from cappuccino.errors import InputError
 
-NOT_OF_TRAIN = ("conf", "broker", "faults", "validation", "verdict", "stress", "watch")
+NOT_OF_TRAIN = ("conf", "broker", "faults", "gates", "validation", "verdict", "stress", "watch")
 NEEDED = {
     "backtest": ["run=x"],
     "export": ["run=x"],

@@ -64,6 +64,7 @@ WITHOUT_JAX = (
     "commands.trade",
     "commands.exchange",
     "commands.validate_causality",
+    "commands.registry",
     *(
         ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
         for name in ("config", "broker", "trading")

@@ -14,8 +14,9 @@ import onnx
 import cappuccino
 from cappuccino.artifact.agreement import agreed
 from cappuccino.artifact.combine import combined
-from cappuccino.artifact.export import TOLERANCE, random_observations, write_artifact
+from cappuccino.artifact.export import TOLERANCE, write_artifact
 from cappuccino.artifact.manifest import POLICY_NAME, FeatureRange, Manifest
+from cappuccino.artifact.observations import random_observations
 from cappuccino.artifact.runtime import Artifact
 from cappuccino.artifact.seen import SPANS, USES
 from cappuccino.errors import InputError

@@ -23,6 +23,7 @@ from cappuccino.agents.networks import Policy, decide
 from cappuccino.artifact.agreement import agreed
 from cappuccino.artifact.combine import OPSET, combined
 from cappuccino.artifact.manifest import FORMAT_VERSION, MANIFEST_NAME, POLICY_NAME, Manifest, sha256_of_file, write_manifest
+from cappuccino.artifact.observations import random_observations
 from cappuccino.artifact.runtime import Artifact, load_artifact
 from cappuccino.errors import InputError
 
@@ -100,17 +101,6 @@ def largest_difference(
     ours = np.asarray(in_jax(jnp.asarray(windows, jnp.float32), jnp.asarray(weights, jnp.float32)), np.float64)
     theirs = np.stack([artifact.decide(window, held) for window, held in zip(windows, weights, strict=True)])
     return float(np.max(np.abs(ours - theirs)))
-
-
-def random_observations(
-    manifest: Manifest, count: int, rng: np.random.Generator
-) -> tuple[Float[np.ndarray, "N L A F"], Float[np.ndarray, "N A"]]:
-    """Windows with the normaliser's mean and twice its spread, so that its clip is met too; weights of random portfolios."""
-    A, F = len(manifest.assets), len(manifest.features)
-    noise = rng.standard_normal((count, manifest.lookback, A, F))
-    windows = np.asarray(manifest.normaliser.mean) + 2 * np.asarray(manifest.normaliser.std) * noise
-    weights = rng.dirichlet(np.ones(A + 1), count)[:, :A]
-    return windows.astype(np.float32), weights.astype(np.float32)
 
 
 def _graph(policy: Policy, manifest: Manifest) -> onnx.ModelProto:

@@ -12,6 +12,7 @@ from cappuccino.assemble import load_market, network_shape, training_rows
 from cappuccino.config.roots import ExportConfig
 from cappuccino.errors import InputError
 from cappuccino.publish import publish
+from cappuccino.registry.filling import register
 from cappuccino.training.device import select_device
 from cappuccino.training.run import Run
 
@@ -34,4 +35,5 @@ def run(config: ExportConfig) -> None:
     out = pathlib.Path(config.out) if config.out else folder.folder / "artifact"
     validation = {"update": best.update, **best.meta["validation"], SPANS: spans_of(spec.timestamps, data.spans)}
     publish([policy], own, data, training_rows(data), validation, out)
+    register(config.runs_dir, out, name=own.name)
     console.print(f"artifact    {out}: checkpoint {best.update} of {folder.folder}, {', '.join(spec.assets)}")

@@ -19,6 +19,7 @@ from cappuccino.evaluation.metrics import bars_a_year
 from cappuccino.evaluation.overfitting import Overfitting
 from cappuccino.evaluation.splits import iso, row_of
 from cappuccino.market import MarketSpec
+from cappuccino.registry.filling import register
 from cappuccino.sources import load_bars
 from cappuccino.sweep.best import read_record, recorded_config
 from cappuccino.sweep.returns import judge_returns
@@ -27,6 +28,7 @@ from cappuccino.training.device import cpu_devices, select_device
 from cappuccino.validation.champion import champion_fold, export_champion
 from cappuccino.validation.crossed import run_folds, tasks_of
 from cappuccino.validation.findings import find
+from cappuccino.validation.known import figures_of
 from cappuccino.validation.page import write_page
 from cappuccino.validation.picture import write_picture
 from cappuccino.validation.record import write_numbers
@@ -86,8 +88,13 @@ def _validate(config: ValidateConfig, console: Console) -> None:
     champions = {seed: trained[len(folds.folds), seed] for seed in seeds}
     figures = {name: numbers[name] for name in ("said", "verdict", "growth")}
     export_champion(champions, champion, _training_of(config), data, figures, folder / "artifact", config.agreement)
+    known = {"validation": figures_of(numbers, int(data.spec.timestamps[stop - 1]))}
+    checksum = register(config.runs_dir, folder / "artifact", name=config.name, study=config.best, figures=known)
     last = iso(data.spec.timestamps[stop - 1])
     console.print(f"champion    {folder / 'artifact'}: {len(champions)} seeds, each trained on all bars to {last}, as one")
+    console.print(
+        f"registry    {checksum[:12]}, a candidate; cappuccino registry promote artifact={checksum[:12]}", highlight=False
+    )
 
 
 def _training_of(config: ValidateConfig) -> TrainConfig:

@@ -13,6 +13,7 @@ from cappuccino.artifact.runtime import load_artifact
 from cappuccino.bars.clock import utc
 from cappuccino.config.roots import ValidateCausalityConfig
 from cappuccino.errors import InputError
+from cappuccino.registry.filling import register
 from cappuccino.sources import artifact_bars, validation_folder
 
 
@@ -31,6 +32,8 @@ def run(config: ValidateCausalityConfig) -> None:
         f"{utc(bars.timestamps[0])} to {utc(bars.timestamps[-1])}"
     )
     console.print(table(found))
+    proof = {"passed": not found.problems(), "said": found.verdict()}
+    register(config.runs_dir, artifact.path, name=artifact.path.parent.name, figures={"causality": proof})
     console.print(f"numbers     {folder / 'causality.json'}", soft_wrap=True)
     if found.problems():
         raise InputError(found.verdict())

@@ -9,7 +9,21 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from cappuccino.config import costs, data, faults, risk, roots, stress, sweep, trading, training, validation, verdict, watch
+from cappuccino.config import (
+    costs,
+    data,
+    faults,
+    gates,
+    risk,
+    roots,
+    stress,
+    sweep,
+    trading,
+    training,
+    validation,
+    verdict,
+    watch,
+)
 from cappuccino.config.roots import TrainConfig
 from cappuccino.errors import InputError
 
@@ -35,6 +49,7 @@ SCHEMAS: dict[str, dict[str, type[Any]]] = {
     "stress": {"stress": stress.StressConfig},
     "hydra/sweeper": {"optuna": sweep.SweeperConfig},
     "hydra/launcher": {"ray": sweep.RayConfig},
+    "gates": {"gates": gates.GatesConfig},
     "watch": {"watch": watch.WatchConfig},
     "broker": {"local": trading.LocalBrokerConfig, "alpaca": trading.AlpacaBrokerConfig},
 }

@@ -10,6 +10,7 @@ from cappuccino.config.checks import check_choice, check_name, check_ranges, che
 from cappuccino.config.costs import CostsConfig
 from cappuccino.config.data import DataConfig
 from cappuccino.config.faults import FaultsGroupConfig
+from cappuccino.config.gates import GatesConfig
 from cappuccino.config.risk import RiskConfig
 from cappuccino.config.stress import StressConfig
 from cappuccino.config.trading import (
@@ -27,6 +28,7 @@ from cappuccino.config.watch import WatchConfig
 from cappuccino.errors import InputError
 
 DEVICES = ("auto", "cpu", "cuda")
+REGISTRY_ACTIONS = ("list", "show", "compare", "promote", "rollback", "prune")
 SPANS = ("train", "valid", "test")
 ALL_BARS = "all"
 
@@ -141,6 +143,23 @@ class CombineConfig:
 
     def __post_init__(self) -> None:
         check_ranges("", self, agreement="[0, 1]")
+
+
+@dataclasses.dataclass
+class RegistryConfig:
+    """`cappuccino registry`."""
+
+    action: str
+    artifact: str | None
+    artifacts: list[str]
+    reason: str
+    keep: int
+    gates: GatesConfig
+    runs_dir: str
+
+    def __post_init__(self) -> None:
+        check_choice("action", self.action, REGISTRY_ACTIONS)
+        check_ranges("", self, keep="[0, inf)")
 
 
 @dataclasses.dataclass
@@ -273,6 +292,7 @@ ROOTS: dict[str, type[Any]] = {
     "backtest": BacktestConfig,
     "export": ExportConfig,
     "combine": CombineConfig,
+    "registry": RegistryConfig,
     "exchange": ExchangeCommandConfig,
     "trade": TradeCommandConfig,
     "trade_desk": DeskConfig,
