@@ -30,8 +30,14 @@ def validation_gates(figures: Figures, config: GatesConfig) -> list[Gate]:
     gates = [_deflated(known, config.deflated), _pbo(known, config.pbo)]
     gates += [_information(known, config.information), _dearer(known, config.fee_factor)]
     if config.causality:
-        said = "not proved: `cappuccino validate causality artifact=...`" if proof is None else str(proof["said"])
-        gates.append(Gate("causality", proof is not None and bool(proof["passed"]), said, "nothing looks ahead"))
+        said = (
+            "not proved: `cappuccino validate causality artifact=...`"
+            if proof is None
+            else "nothing does"
+            if proof["passed"]
+            else str(proof["said"])
+        )
+        gates.append(Gate("causality", proof is not None and bool(proof["passed"]), said, "that nothing looks ahead"))
     if config.decide_ms is not None:
         took = None if limits is None else float(limits["decide_ms"])
         said = "not measured" if took is None else f"{took:.2f} ms"
@@ -72,9 +78,12 @@ def _pbo(known: Mapping[str, Any] | None, most: float | None) -> Gate | None:
 def _information(known: Mapping[str, Any] | None, above: float | None) -> Gate | None:
     def judge(figures: Mapping[str, Any]) -> tuple[bool, str]:
         low = figures["information_low"]
-        return low is not None and low > above, "it does what equal weight does" if low is None else f"{low:+.2f} a year"
+        return (
+            low is not None and low > above,
+            "it does what equal weight does" if low is None else f"{low:+.2f} a year at the lower end",
+        )
 
-    return None if above is None else _judged("information", known, f"lower end above {above:g}", judge)
+    return None if above is None else _judged("information", known, f"above {above:g}", judge)
 
 
 def _dearer(known: Mapping[str, Any] | None, factor: float | None) -> Gate | None:

@@ -53,7 +53,7 @@ def test_good_figures_pass() -> None:
         (changed("validation", deflated=0.94), "deflated", "0.940 over 16 trials", True),
         (changed("validation", pbo=0.11), "pbo", "0.110", True),
         (changed("validation", pbo=None), "pbo", "not known: too few", True),
-        (changed("validation", information_low=-0.1), "information", "-0.10 a year", True),
+        (changed("validation", information_low=-0.1), "information", "-0.10 a year at the lower end", True),
         (changed("validation", information_low=0.0), "information", "+0.00", True),
         (changed("validation", information_low=None), "information", "does what equal weight does", True),
         (changed("validation", growth_by_fees={"1.5": 0.0}), "fees", "+0.000e-4 a bar", True),
