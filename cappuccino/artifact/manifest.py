@@ -117,6 +117,18 @@ def sha256_of_file(path: pathlib.Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_files(folder: pathlib.Path, manifest: Manifest) -> None:
+    """Raises InputError unless the files in the artifact's folder are those of its manifest."""
+    for name, expected in manifest.files.items():
+        if pathlib.PurePath(name).name != name:
+            raise InputError(f"the artifact {folder} names the file {name!r}; files lie in the folder itself")
+        if not (folder / name).is_file():
+            raise InputError(f"the artifact {folder} has no file {name}")
+        found = sha256_of_file(folder / name)
+        if found != expected:
+            raise InputError(f"{folder / name} does not match its checksum: expected {expected[:12]}, got {found[:12]}")
+
+
 def checksum(manifest: Manifest) -> str:
     """SHA-256 over the canonical JSON of all fields; as it covers the files' own sums, it names the artifact."""
     return _checksum(dataclasses.asdict(manifest))

@@ -24,9 +24,9 @@ from cappuccino.artifact.manifest import (
     POLICY_NAME,
     SUM_SLACK,
     Manifest,
+    check_files,
     checksum,
     read_manifest,
-    sha256_of_file,
 )
 from cappuccino.errors import InputError
 
@@ -76,14 +76,7 @@ def load_artifact(
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; an artifact is a folder with {MANIFEST_NAME} and {POLICY_NAME}")
     manifest = read_manifest(folder / MANIFEST_NAME)
-    for name, expected in manifest.files.items():
-        if pathlib.PurePath(name).name != name:
-            raise InputError(f"the artifact {folder} names the file {name!r}; files lie in the folder itself")
-        if not (folder / name).is_file():
-            raise InputError(f"the artifact {folder} has no file {name}")
-        found = sha256_of_file(folder / name)
-        if found != expected:
-            raise InputError(f"{folder / name} does not match its checksum: expected {expected[:12]}, got {found[:12]}")
+    check_files(folder, manifest)
     _same_order("assets", manifest.assets, assets)
     _same_order("features", manifest.features, features)
     session = _open_session(folder / POLICY_NAME)

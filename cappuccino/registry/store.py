@@ -7,7 +7,7 @@ import pathlib
 import shutil
 import tempfile
 
-from cappuccino.artifact.manifest import MANIFEST_NAME, Manifest, checksum, read_manifest, sha256_of_file
+from cappuccino.artifact.manifest import MANIFEST_NAME, Manifest, check_files, checksum, read_manifest
 from cappuccino.errors import InputError
 
 
@@ -64,11 +64,7 @@ class ArtifactStore:
 def checked(folder: pathlib.Path) -> Manifest:
     """The manifest of the artifact in a folder, all of whose files are as it says. Raises InputError naming the one that is not."""
     manifest = read_manifest(folder / MANIFEST_NAME)
-    for name, expected in manifest.files.items():
-        if pathlib.PurePath(name).name != name or not (folder / name).is_file():
-            raise InputError(f"the artifact {folder} has no file {name}")
-        if sha256_of_file(folder / name) != expected:
-            raise InputError(f"{folder / name} does not match its checksum: it was changed after it was written")
+    check_files(folder, manifest)
     return manifest
 
 
