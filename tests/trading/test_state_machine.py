@@ -39,7 +39,7 @@ from cappuccino.trading.watch import Unwatched
 TABLE = walk(420)
 MANIFEST = manifest_of(TABLE)
 START = 200
-EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "10"))
 STEPS = 8
 
 DELAYS = (700, 5_000, 20_000)
