@@ -74,15 +74,15 @@ def compare(
         name, received = (fill.asset, fill.quantity) if is_buy else (CASH, fill.value)
         due = pending.setdefault(today, {})
         due[name] = due.get(name, Decimal(0)) + received * fee
-    differences, is_taken = [], []
+    differences, taken_today = [], []
     for name, figure in found.items():
         tolerance = CENT * (1 + orders) if name == CASH else increments[name]
         due = sum((fees.get(name, Decimal(0)) for fees in pending.values()), Decimal(0))
         low, high = gross[name] - due - tolerance, gross[name] + tolerance
         if not low <= figure <= high:
             differences.append(Difference(name, low, high, figure))
-        is_taken += _take(pending, name, gross[name] - figure, today)
-    if is_taken and sum(is_taken) >= len(is_taken) / 2:
+        taken_today += _take(pending, name, gross[name] - figure, today)
+    if taken_today and sum(taken_today) >= len(taken_today) / 2:
         pending.pop(today)  # this venue takes them at the fill
     left = {
         day: {name: due for name, due in fees.items() if due > 0}
@@ -95,15 +95,15 @@ def compare(
 
 def _take(pending: dict[int, dict[str, Decimal]], name: str, charged: Decimal, today: int) -> list[bool]:
     """Set what the venue took of `name` against the fees that are due, the oldest first; whether half of today's were, if any are."""
-    is_taken = []
+    taken_today = []
     for day in sorted(pending):
         due = pending[day].get(name, Decimal(0))
         taken = min(max(charged, Decimal(0)), due)
         pending[day][name] = due - taken if day == today or 2 * taken < due else Decimal(0)
         charged -= taken
         if day == today and due > 0:
-            is_taken.append(2 * taken >= due)
-    return is_taken
+            taken_today.append(2 * taken >= due)
+    return taken_today
 
 
 def set_aside(anchor: Anchor, differences: Sequence[Difference]) -> Anchor:
