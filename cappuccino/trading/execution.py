@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cappuccino.broker.protocol import Asset, BrokerUnavailable, Side
+from cappuccino.broker.protocol import Asset, Side
 from cappuccino.plan import Plan
 from cappuccino.trading.clock import Clock
 from cappuccino.trading.identity import client_order_id
@@ -20,9 +20,6 @@ from cappuccino.trading.records import Decision, Intent
 from cappuccino.trading.sizing import OwnAccount, exact_quantity, fitted_buys, own_account
 from cappuccino.trading.timing import Timing
 from cappuccino.trading.venue_reader import VenueReader, increments_of
-
-LATE_S = 86_400.0
-"""For so long after it was sent an order that was given up is asked for: it may turn up yet, and is then adopted."""
 
 
 class Execution:
@@ -67,22 +64,6 @@ class Execution:
                 notes["buys"] = str(reason)
         self._desk.settle(self._journal.intents(bar, "buy"), deadline=deadline, give_up=give_up)
         self._journal.finish(bar, notes)
-
-    def resolve_open(self, until: float) -> None:
-        """Know how every order so far ended, those given up included, which may turn up for LATE_S after they were sent.
-
-        Raises NoDecision if the venue does not say until then.
-        """
-        for intent in self._journal.open_intents(sent_since=self._clock.now() - LATE_S):
-            if intent.is_final:
-                try:
-                    intent = self._desk.look_again(intent)
-                except BrokerUnavailable as error:
-                    raise NoDecision(f"order {intent.client_order_id} may have turned up: {error}") from None
-            if not intent.is_final:
-                (intent,) = self._desk.settle([intent], deadline=0.0, give_up=until)
-            if not intent.is_final:
-                raise NoDecision(f"order {intent.client_order_id} is still {intent.state}")
 
     def _fit_buys(self, decision: Decision, deadline: float) -> list[Intent]:
         if not any(decision.buys):

@@ -21,7 +21,7 @@ from cappuccino.errors import Halted
 from cappuccino.trading.clock import Clock
 from cappuccino.trading.folder import Log
 from cappuccino.trading.journal import Journal
-from cappuccino.trading.patience import refuse_bad_keys
+from cappuccino.trading.patience import NoDecision, refuse_bad_keys
 from cappuccino.trading.records import Intent, State
 from cappuccino.trading.timing import Timing
 from cappuccino.trading.watch import Watch
@@ -36,6 +36,9 @@ _ENDED: dict[str, State] = {
 
 LIST_MARGIN_S = 60.0
 """Orders are listed from so long before the first was sent: the venue's clock may be behind."""
+
+LATE_S = 86_400.0
+"""For so long after it was sent an order that was given up is asked for: it may turn up yet, and is then adopted."""
 
 
 class OrderDesk:
@@ -86,12 +89,25 @@ class OrderDesk:
             self._clock.wait_until(self._clock.now() + self._timing.poll)
         return list(current.values())
 
-    def look_again(self, intent: Intent) -> Intent:
-        """Ask once about an intent that was abandoned after it had been sent: it may have turned up, and is then adopted.
+    def resolve_open(self, until: float) -> None:
+        """Know how every order so far ended, those given up included, which may turn up for LATE_S after they were sent.
 
-        Raises BrokerUnavailable without an answer.
+        Raises NoDecision if the venue does not say until then.
         """
-        order = self._ask(intent)
+        for intent in self._journal.open_intents(sent_since=self._clock.now() - LATE_S):
+            if intent.is_final:
+                intent = self._look_again(intent)
+            if not intent.is_final:
+                (intent,) = self.settle([intent], deadline=0.0, give_up=until)
+            if not intent.is_final:
+                raise NoDecision(f"order {intent.client_order_id} is still {intent.state}")
+
+    def _look_again(self, intent: Intent) -> Intent:
+        """Ask once about an intent that was abandoned after it had been sent: it may have turned up, and is then adopted."""
+        try:
+            order = self._ask(intent)
+        except BrokerUnavailable as error:
+            raise NoDecision(f"order {intent.client_order_id} may have turned up: {error}") from None
         return intent if order is None else self._adopt(intent, order)
 
     def _send_in_time(self, intent: Intent, deadline: float) -> Intent:

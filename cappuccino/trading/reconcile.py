@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
@@ -29,7 +29,11 @@ class Figures(NamedTuple):
 
 
 class Reconciler:
-    """Compares the venue with the journal. fee: the most that the venue takes of a fill, as a fraction."""
+    """Compares the venue with the journal.
+
+    resolve: learns until a time how all orders ended, as `OrderDesk.resolve_open`. fee: the most that the venue takes of a fill, as
+    a fraction.
+    """
 
     def __init__(
         self,
@@ -37,29 +41,35 @@ class Reconciler:
         clock: Clock,
         journal: Journal,
         log: Log,
+        resolve: Callable[[float], None],
         *,
         assets: Sequence[str],
         fee: Decimal,
         foreign: Foreign,
         poll: float,
     ) -> None:
-        self._reader, self._clock, self._journal, self._log = reader, clock, journal, log
+        self._reader, self._clock, self._journal, self._log, self._resolve = reader, clock, journal, log, resolve
         self._assets, self._fee, self._foreign, self._poll = tuple(assets), fee, foreign, poll
 
     def agree(self, increments: Mapping[str, Decimal], until: float) -> Figures:
         """The venue's figures, agreed with the journal's, which is anchored there. No order may be open.
 
-        A difference is asked for again until a time, as reads may lag behind writes; one that stays is refused, taken over or
-        set aside, as `foreign` says. `increments`: by asset, as listed now. Raises Refusal with the table of differences.
+        A difference is asked for again until a time: an order that was given up may have turned up since it was last asked for, and
+        reads may lag behind writes. One that stays, with all orders known, is refused, taken over or set aside, as `foreign` says.
+        `increments`: by asset, as listed now. Raises Refusal with the table of differences, NoDecision as `resolve` does.
         """
         while True:
             figures = self.look(increments, until)
             if not figures.differences:
                 self._journal.set_anchor(figures.anchor)
                 return figures
-            if self._clock.now() >= until:
-                break
             self._log.warning("figures differ from the journal", differences=[str(one) for one in figures.differences])
+            is_over, known = self._clock.now() >= until, self._journal.fills_since_anchor()
+            self._resolve(until)
+            if self._journal.fills_since_anchor() != known:
+                continue
+            if is_over:
+                break
             self._clock.wait_until(min(until, self._clock.now() + 5 * self._poll))
         if self._foreign == "refuse":
             raise Refusal(table_of(figures.differences))

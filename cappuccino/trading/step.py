@@ -120,11 +120,13 @@ class BarStep:
         self._may_send = lambda: not is_stopped() and switch.thrown() is None
         self._patience = Patience(clock, log, lambda: not self._may_send(), poll=5 * timing.poll)
         self._reader = VenueReader(broker, manifest, self._patience)
+        self._desk = OrderDesk(broker, clock, journal, timing, log, watch, self._may_send)
         self._reconciler = Reconciler(
             self._reader,
             clock,
             journal,
             log,
+            self._desk.resolve_open,
             assets=manifest.assets,
             fee=settings.fee,
             foreign=settings.foreign,
@@ -164,7 +166,7 @@ class BarStep:
             if journal.anchor() is None:
                 self._check_first(state, positions, until)
             execution = Execution(
-                OrderDesk(broker, clock, journal, self._timing, self._log, self._watch, self._may_send),
+                self._desk,
                 self._reader,
                 self._reconciler,
                 clock,
@@ -180,7 +182,7 @@ class BarStep:
                 self._log.info("carry on", bar=decision.bar, phase=decision.phase)
                 execution.carry_out(decision.bar)
             if journal.anchor() is not None and not self._settings.dry_run:
-                execution.resolve_open(max(until, clock.now() + self._timing.start))
+                self._desk.resolve_open(max(until, clock.now() + self._timing.start))
                 until = max(until, clock.now() + self._timing.start)
                 self._reconciler.agree(increments_of(listed, manifest.assets), until)
         except NoDecision as reason:
@@ -225,7 +227,7 @@ class BarStep:
             max_order=math.inf if self._settings.limits is None else float(self._settings.limits.order),
         )
         try:
-            self._execution.resolve_open(self._clock.now() + self._timing.start)
+            self._desk.resolve_open(self._clock.now() + self._timing.start)
             return flattener.run()
         except NoDecision as reason:
             raise Refusal(f"not everything could be sold, start the trader again to go on: {reason}") from None
@@ -239,7 +241,7 @@ class BarStep:
         self.seen.latency_s, self.seen.differences = None, 0
         try:
             self._check_late(until)
-            self._execution.resolve_open(until)
+            self._desk.resolve_open(until)
             view, parsed = self._look(bar, until, notes)
             waited = time.perf_counter()
             listed, rules = self._reader.rules(until)

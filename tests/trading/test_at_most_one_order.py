@@ -20,10 +20,10 @@ from trading_scenarios import manifest_of, restless, trader, venue_of
 
 from cappuccino.broker.alpaca import AlpacaBroker
 from cappuccino.broker.exchange.venue import Venue
-from cappuccino.broker.protocol import OrderRequest
+from cappuccino.broker.protocol import AccountState, Order, OrderRequest, UnknownOutcome
 from cappuccino.errors import Halted, Refusal
 from cappuccino.trading.identity import client_order_id
-from cappuccino.trading.journal_reading import read_decisions, read_orders
+from cappuccino.trading.journal_reading import read_adjustments, read_decisions, read_orders
 from cappuccino.trading.records import FINAL
 from cappuccino.trading.timing import Timing
 
@@ -129,6 +129,35 @@ def test_an_order_that_turns_up_late_is_adopted_and_its_fill_counted(tmp_path: p
         trader(url, tmp_path, manifest_of(table), bars=1).run()
     first = [order for order in read_orders(tmp_path / "journal.sqlite") if order["bar"] == table.timestamps[START]]
     assert [order["state"] for order in first] == ["filled", "abandoned", "abandoned"]
+    _check(venue, tmp_path / "journal.sqlite")
+
+
+@pytest.mark.parametrize("foreign", ["refuse", "adopt"])
+def test_an_order_that_turns_up_while_figures_are_compared_is_the_traders_own(tmp_path: pathlib.Path, foreign: str) -> None:
+    """It was asked for in vain, and given up; it arrives before the account is read, an hour later."""
+    table = walk(ROWS)
+    venue = venue_of(table, START)
+    lost: list[OrderRequest] = []
+
+    class Late(FaultyBroker):
+        def submit(self, order: OrderRequest) -> Order:
+            if venue.clock.now() < venue.market.first + HOUR - 1:
+                lost[:] = lost or [order]
+                raise UnknownOutcome("no answer")
+            return super().submit(order)
+
+        def account(self) -> AccountState:
+            if lost and venue.clock.now() >= venue.market.first + HOUR:
+                super().submit(lost.pop())
+            return super().account()
+
+    with serving(venue) as url:
+        wire = Late(AlpacaBroker("key", "secret", trading_url=url), lambda _: "fine")
+        trader(url, tmp_path, manifest_of(table), broker=wire, bars=2, foreign=foreign).run()
+    assert not lost
+    first = [order for order in read_orders(tmp_path / "journal.sqlite") if order["bar"] == table.timestamps[START]]
+    assert sorted(order["state"] for order in first) == ["abandoned", "abandoned", "filled"]
+    assert not read_adjustments(tmp_path / "journal.sqlite")
     _check(venue, tmp_path / "journal.sqlite")
 
 

@@ -78,7 +78,7 @@ class Trading(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.venue = Venue(TABLE, START, ExchangeConfig(faults=FaultsConfig(stale_s=4, rest_s=30, stick_s=90)))
+        self.venue = Venue(TABLE, START, ExchangeConfig(account="one", faults=FaultsConfig(stale_s=4, rest_s=30, stick_s=90)))
         self.venue.faults.of_order = self._fate_of_order  # type: ignore[method-assign]
         self.venue.faults.accepted = lambda _: None  # type: ignore[method-assign]
         self.fates_of_orders: list[str | None] = []
