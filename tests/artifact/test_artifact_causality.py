@@ -34,7 +34,7 @@ def manifest_of(names: tuple[str, ...], *, warmup: int | None = None, lookback: 
     changes: dict[str, Any] = {
         "features": names,
         "lookback": lookback,
-        "warmup": FeatureSet(names).warmup if warmup is None else warmup,
+        "warmup": FeatureSet(names, 3600).warmup if warmup is None else warmup,
         "normaliser": NormaliserValues((0.0,) * F, (1.0,) * F, 5.0),
         "training_range": dataclasses.replace(fields()["training_range"], low=((-3.0,) * F,) * A, high=((3.0,) * F,) * A),
     }
@@ -77,7 +77,7 @@ def test_shipped_sets_look_at_nothing_that_comes_and_need_no_more_than_they_decl
     found = checked(*SETS[name])
     assert found.problems() == []
     assert found.verdict().startswith("nothing looks ahead")
-    assert found.warmup == (FeatureSet(SETS[name]).warmup,) * 2
+    assert found.warmup == (FeatureSet(SETS[name], 3600).warmup,) * 2
     assert found.window_error < 1e-9
     assert found.target_error < 1e-9
     assert all(one.error < 1e-9 and one.moves == () and one.needed is None for one in found.features)
@@ -204,7 +204,9 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     data = dataclasses.asdict(compose("train", words).data)
     out = tmp_path_factory.mktemp("causality") / "artifact"
     config = {"data": data}
-    return export_artifact(policy_of("per_asset"), out=out, **fields(warmup=FeatureSet(FEATURES).warmup, config=config)).path
+    return export_artifact(
+        policy_of("per_asset"), out=out, **fields(warmup=FeatureSet(FEATURES, 3600).warmup, config=config)
+    ).path
 
 
 def validate(artifact: pathlib.Path, folder: pathlib.Path, *words: str) -> tuple[int, dict[str, Any]]:

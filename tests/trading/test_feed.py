@@ -75,7 +75,7 @@ class Replay:
 def _feed(replay: Replay, rows: int = 20, store: BarStore | None = None) -> Feed:
     return Feed(
         replay,
-        FeatureSet(FEATURES),
+        FeatureSet(FEATURES, HOUR),
         assets=ASSETS,
         bar_seconds=HOUR,
         lookback=LOOKBACK,
@@ -93,7 +93,7 @@ def table() -> BarTable:
 
 def test_live_windows_equal_the_recorded_ones(table: BarTable) -> None:
     replay = Replay(table)
-    feed, features = _feed(replay), FeatureSet(FEATURES).compute(table)
+    feed, features = _feed(replay), FeatureSet(FEATURES, HOUR).compute(table)
     scale = np.nanstd(features, axis=(0, 1))
     for row in range(300, 360):
         feed.update(int(table.timestamps[row]))

@@ -34,7 +34,7 @@ LOOKBACK = 4
 
 def manifest_of(table: BarTable, **changes: Any) -> Manifest:
     """What a policy trained on `table` would say of itself."""
-    features = FeatureSet(FEATURES)
+    features = FeatureSet(FEATURES, table.bar_seconds)
     values = features.compute(table)
     low, high = training_range(values, valid_rows(table, features.warmup))
     A = len(table.assets)
