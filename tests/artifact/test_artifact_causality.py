@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from artifact_scenarios import ASSETS, FEATURES, fields, policy_of
 
+import cappuccino.features.coarse
+import cappuccino.features.registry
 from cappuccino.artifact.causality import ASKED, check_causality
 from cappuccino.artifact.export import export_artifact
 from cappuccino.artifact.findings import Causality
@@ -22,11 +24,12 @@ from cappuccino.cli import main
 from cappuccino.config import compose
 from cappuccino.errors import InputError
 from cappuccino.features import INDICATORS, SETS, FeatureSet
+from cappuccino.features.coarse import complete_bars, on_coarser_bars
 from cappuccino.features.futures import FUTURES
 from cappuccino.features.indicators import Indicator, centred_rsi
 from cappuccino.features.series import Series
 
-BARS = synthetic_bars("realistic", assets=ASSETS, bars=900, seed=3)
+BARS, LONG = (synthetic_bars("realistic", assets=ASSETS, bars=bars, seed=3) for bars in (900, 2_300))
 
 
 def manifest_of(names: tuple[str, ...], *, warmup: int | None = None, lookback: int = 3) -> Manifest:
@@ -74,7 +77,7 @@ def ahead(series: Series, *, bars: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", SETS)
 def test_shipped_sets_look_at_nothing_that_comes_and_need_no_more_than_they_declare(name):
-    found = checked(*SETS[name])
+    found = checked(*SETS[name], bars=LONG if FeatureSet(SETS[name], 3600).warmup > 600 else BARS)
     assert found.problems() == []
     assert found.verdict().startswith("nothing looks ahead")
     assert found.warmup == (FeatureSet(SETS[name], 3600).warmup,) * 2
@@ -165,6 +168,36 @@ def test_a_window_that_does_not_fit_into_the_declared_bars_is_named(monkeypatch)
     plant(monkeypatch, "cramped", 20, INDICATORS["return_24"].compute)
     (problem,) = checked("rsi_14", "cramped").problems()
     assert problem == "cramped declares a warm-up of 20 bars, at which it has no value, and it needs 168"
+
+
+def test_a_coarse_bar_that_is_read_before_its_end_is_named_with_how_far(monkeypatch):
+    def running(series: Series, *, indicator: Indicator, length: int, multiple: int) -> np.ndarray:
+        """As on complete bars, but from each one's first base bar on."""
+        first, coarse = complete_bars(series, length, multiple)
+        values = np.full(len(series.close), np.nan)
+        values[first : first + multiple * len(coarse.close)] = np.repeat(indicator.compute(coarse), multiple)
+        return values
+
+    assert checked("return_1", "cci_20@4h").problems() == []
+    monkeypatch.setattr(cappuccino.features.coarse, "_held", running)
+    found = checked("return_1", "cci_20@4h", bars=BARS.rows(0, 900 - 900 % 4))
+    coarse = found.features[1]
+    ends = {cut for cut in found.cuts if BARS.timestamps[cut + 1] % 14_400 == 0}
+    assert 0 < len(ends) < len(found.cuts)
+    assert {move.cut for move in coarse.moves} == set(found.cuts) - ends
+    assert coarse.error > 0.1
+    (named,) = [problem for problem in found.problems() if problem.startswith("cci_20@4h ")]
+    assert "reads 3 bars ahead or more" in named
+    assert found.features[0].moves == ()
+
+
+def test_a_warmup_that_forgets_the_phase_is_named_with_what_it_needs(monkeypatch):
+    def hasty(*arguments: Any) -> Indicator:
+        return dataclasses.replace(on_coarser_bars(*arguments), warmup=20 * 4)
+
+    monkeypatch.setattr(cappuccino.features.registry, "on_coarser_bars", hasty)
+    (problem,) = checked("rsi_14", "cci_20@4h").problems()
+    assert problem == "cci_20@4h declares a warm-up of 80 bars, at which it has no value, and it needs 82"
 
 
 def test_a_policy_that_remembers_what_came_later_is_caught():

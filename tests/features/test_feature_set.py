@@ -16,9 +16,10 @@ from cappuccino.features import INDICATORS, SETS, FeatureSet, check_features, va
 
 @pytest.mark.parametrize("name", tuple(SETS))
 def test_named_sets_say_something_of_every_asset(name):
-    features, bars = FeatureSet(SETS[name], 3600), random_walk(1_200, seed=1)
+    features = FeatureSet(SETS[name], 3600)
+    bars = random_walk(features.warmup + 600, seed=1)
     values = features.compute(bars)
-    assert values.shape == (1_200, 3, len(SETS[name]))
+    assert values.shape == (len(bars), 3, len(SETS[name]))
     assert values.dtype == np.float64
     check_features(values, features.names, bars.assets, valid_rows(bars, features.warmup))
 
