@@ -17,6 +17,7 @@ from cappuccino.bars.clock import DAY, bar_length
 from cappuccino.bars.table import FIELDS, BarTable
 from cappuccino.errors import InputError
 from cappuccino.features import INDICATORS, SETS, FeatureSet
+from cappuccino.features.coarse import complete_bars
 from cappuccino.features.futures import FUTURES
 from cappuccino.features.indicators import Indicator
 from cappuccino.features.registry import find_indicator
@@ -35,8 +36,8 @@ def clocked(bars: BarTable, bar_seconds: int, phase: int) -> BarTable:
     return dataclasses.replace(bars, bar_seconds=bar_seconds, timestamps=clock)
 
 
-def by_pandas(bars: BarTable, name: str, length: int, row: int, column: int) -> float:
-    """The indicator's plain loop at the last whole coarse bar among the segment's bars up to the row."""
+def whole_bars(bars: BarTable, length: int, row: int, column: int) -> pd.DataFrame:
+    """By pandas: the whole coarse bars among the bars of the row's segment up to it."""
     part = slice(int(bars.segment_starts()[bars.segment[row]]), row + 1)
     frame = pd.DataFrame(
         {field: getattr(bars, field)[part, column] for field in FIELDS},
@@ -44,7 +45,12 @@ def by_pandas(bars: BarTable, name: str, length: int, row: int, column: int) -> 
     )
     groups = frame.resample(f"{length}s", origin="epoch")
     how = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
-    coarse = groups.agg(how)[groups.size() == length // bars.bar_seconds]
+    return groups.agg(how)[groups.size() == length // bars.bar_seconds]
+
+
+def by_hand(bars: BarTable, name: str, length: int, row: int, column: int) -> float:
+    """The indicator's plain loop at the last of them."""
+    coarse = whole_bars(bars, length, row, column)
     columns = {field: coarse[field].tolist() for field in FIELDS}
     loop, *arguments = SLOW[name]
     stamps = [int(stamp.timestamp()) for stamp in coarse.index]
@@ -69,8 +75,18 @@ def test_equals_whole_bars_by_pandas_and_the_definition_in_plain_loops(name, clo
     assert len(known) == sum(more)
     for row in {int(known[0]), int(known[-1]), *np.random.default_rng(seed).choice(known, 6).tolist()}:
         for column in range(2):
-            expected = by_pandas(bars, name, bar_length(bar), row, column)
+            expected = by_hand(bars, name, bar_length(bar), row, column)
             assert values[row, column] == pytest.approx(expected, abs=1e-8, rel=1e-8), (row, column)
+
+
+@pytest.mark.parametrize(("bar", "phase", "rows"), [("2h", 1, 40), ("4h", 0, 41), ("6h", 5, 43), ("1d", 23, 90)])
+def test_coarse_bars_are_those_of_pandas(bar, phase, rows):
+    bars, length = clocked(random_walk(rows, seed=20), 3600, phase), bar_length(bar)
+    _, coarse = complete_bars(Series.of(bars, slice(0, rows), 1), length, length // 3600)
+    expected = whole_bars(bars, length, rows - 1, 1)
+    assert [pd.Timestamp(int(stamp), unit="s", tz="UTC") for stamp in coarse.timestamps] == expected.index.tolist()
+    for field in FIELDS:
+        np.testing.assert_allclose(getattr(coarse, field), expected[field], rtol=1e-14, err_msg=field)
 
 
 @settings(max_examples=20)
