@@ -51,7 +51,7 @@ def load_market(data: DataConfig, features: tuple[str, ...], lookback: int) -> D
 
 def market_of(bars: BarTable, data: DataConfig, features: tuple[str, ...], lookback: int) -> Data:
     """As `load_market`, of bars that are there already."""
-    market, spec = build_market(bars, FeatureSet(features))
+    market, spec = build_market(bars, FeatureSet(features, bars.bar_seconds))
     return Data(market, spec, holdout(spec, data.train_end, data.valid_end, lookback))
 
 

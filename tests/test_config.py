@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cappuccino.bars.clock import bar_words
 from cappuccino.config import (
     CPCVConfig,
     HoldoutConfig,
@@ -252,6 +253,13 @@ def test_times_are_utc_where_they_name_no_zone() -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("1m", 60), ("15m", 900), ("1h", 3600), ("4h", 14_400), ("1d", 86_400)])
 def test_lengths_of_bars(text: str, seconds: int) -> None:
     assert seconds_of_bar("data.bar", text) == seconds
+    assert bar_words(seconds) == text
+
+
+def test_features_on_coarser_bars_are_named_on_the_command_line() -> None:
+    names = ["return_1", "rsi_14@4h", "cci_20@1d"]
+    assert compose("train", [f"features.names=[{','.join(names)}]"]).features.names == names
+    assert compose("trade", ["artifact=x", f"trade.allow_outside=[{','.join(names)}]"]).trade.allow_outside == names
 
 
 def test_a_checked_object_is_checked_again_when_built_by_hand(train: TrainConfig) -> None:

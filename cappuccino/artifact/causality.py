@@ -20,7 +20,6 @@ from cappuccino.artifact.manifest import Manifest
 from cappuccino.bars.table import BarTable
 from cappuccino.errors import InputError
 from cappuccino.features.futures import FUTURES
-from cappuccino.features.indicators import INDICATORS
 from cappuccino.features.registry import FeatureSet, check_features, valid_rows
 from cappuccino.features.warmup import TOLERANCE, bars_before, needed_warmup, stream_error
 
@@ -46,7 +45,7 @@ def check_causality(
     if bars.assets != manifest.assets:
         raise InputError(f"the artifact decides on {', '.join(manifest.assets)}; the bars are of {', '.join(bars.assets)}")
     rng = np.random.default_rng(seed)
-    features = FeatureSet(manifest.features)
+    features = FeatureSet(manifest.features, manifest.bar_seconds)
     batch = features.compute(bars)
     valid = valid_rows(bars, features.warmup)
     check_features(batch, features.names, bars.assets, valid)
@@ -118,7 +117,7 @@ class _Proof:
     def finding(self, index: int, moves: tuple[Move, ...], rows: Int[np.ndarray, "N"]) -> Finding:
         """What is found of a feature, its warm-up judged at `rows`."""
         name, batch, spread = self.features.names[index], self.batch[..., index], float(self.spread[index])
-        indicator = INDICATORS[name]
+        indicator = self.features.indicators[index]
         error = stream_error(indicator, self.bars, batch, rows, indicator.warmup)
         found = Finding(name, moves, indicator.warmup, error / spread, None)
         if not found.is_short:

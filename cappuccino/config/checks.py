@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import datetime
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
+from cappuccino.bars.clock import bar_length
 from cappuccino.errors import InputError
-
-_BAR_UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
 def check_ranges(group: str, config: Any, **intervals: str) -> None:
@@ -64,10 +62,10 @@ def check_rising_dates(group: str, config: Any, *names: str) -> None:
 
 def seconds_of_bar(name: str, text: str) -> int:
     """The length of a bar like 15m, 1h or 1d in seconds."""
-    match = re.fullmatch(r"([1-9][0-9]*)([mhd])", text)
-    if match is None:
-        raise InputError(f"{name} is {text!r}; it must be a number of minutes, hours or days like 15m, 1h or 1d")
-    return int(match[1]) * _BAR_UNITS[match[2]]
+    try:
+        return bar_length(text)
+    except ValueError:
+        raise InputError(f"{name} is {text!r}; it must be a number of minutes, hours or days like 15m, 1h or 1d") from None
 
 
 def dotted(group: str, name: str) -> str:

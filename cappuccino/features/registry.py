@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float
 
 from cappuccino.bars.table import BarTable
 from cappuccino.errors import InputError
-from cappuccino.features.indicators import INDICATORS
+from cappuccino.features.coarse import on_coarser_bars
+from cappuccino.features.indicators import INDICATORS, Indicator
 from cappuccino.features.series import Series
 
 _PRICE = (
@@ -27,12 +28,16 @@ _PRICE = (
     "trend_reacceleration_12_72",
 )
 
+_DEFAULT = (*_PRICE, "breakout_volume_24", "relative_volume_168", "hour_sin", "hour_cos")
+
 SETS: dict[str, tuple[str, ...]] = {
-    "default": (*_PRICE, "breakout_volume_24", "relative_volume_168", "hour_sin", "hour_cos"),
+    "default": _DEFAULT,
     "price_only": (*_PRICE, "hour_sin", "hour_cos"),
+    "multi_timeframe": (*_DEFAULT, "rsi_14@4h", "adx_14@4h", "macd_histogram@4h", "cci_20@1d", "volatility_6_24@1d"),
     "planted": ("relative_volume_168",),
 }
-"""Named sets of features: all but the day of the week; those that read no volume; the one that a planted market rewards."""
+"""Named sets of features: all but the day of the week; those that read no volume; the first with some on 4-hour and daily bars;
+the one that a planted market rewards."""
 
 CONSTANT = 1e-9
 """Features are of order 1: one that moves by less than this over all rows is constant."""
@@ -41,38 +46,57 @@ AFFINE = 1e-10
 """Two features whose correlation is within this of -1 or 1 are one feature up to an affine map."""
 
 
+def find_indicator(name: str, bar_seconds: int) -> Indicator:
+    """The indicator of that name over bars of `bar_seconds` s; NAME@4h is that on 4-hour bars (`features.coarse`).
+
+    Raises InputError for a name that is not registered, with the nearest that are, and for a length of which there are no bars.
+    """
+    base, at, bar = name.partition("@")
+    if base not in INDICATORS:
+        near = difflib.get_close_matches(base, INDICATORS, n=3, cutoff=0.4) or list(INDICATORS)
+        raise InputError(f"there is no feature {name!r}; did you mean {', '.join(near)}?")
+    return on_coarser_bars(INDICATORS[base], bar, bar_seconds) if at else INDICATORS[base]
+
+
 @dataclasses.dataclass(frozen=True)
 class FeatureSet:
-    """An ordered choice of features by name. The order is that of the last axis of `compute`.
+    """An ordered choice of features by name, over bars of `bar_seconds` s. The order is that of the last axis of `compute`.
 
-    Raises InputError for a name that is not registered (with the nearest that are), for a name given twice, and for none.
+    Raises InputError as `find_indicator` does, for a name given twice, and for none.
     """
 
     names: tuple[str, ...]
+    bar_seconds: int
 
     def __post_init__(self) -> None:
         if not self.names:
             raise InputError(f"a feature set needs at least one feature; there are {', '.join(INDICATORS)}")
         for name in self.names:
-            if name not in INDICATORS:
-                near = difflib.get_close_matches(name, INDICATORS, n=3, cutoff=0.4) or list(INDICATORS)
-                raise InputError(f"there is no feature {name!r}; did you mean {', '.join(near)}?")
+            find_indicator(name, self.bar_seconds)
         twice = sorted({name for name in self.names if self.names.count(name) > 1})
         if twice:
             raise InputError(f"features must be distinct, given twice: {', '.join(twice)}")
 
     @property
+    def indicators(self) -> tuple[Indicator, ...]:
+        """What the names mean, in their order."""
+        return tuple(find_indicator(name, self.bar_seconds) for name in self.names)
+
+    @property
     def warmup(self) -> int:
         """The first row of a segment that may be used: the longest warm-up of the indicators, in bars."""
-        return max(INDICATORS[name].warmup for name in self.names)
+        return max(indicator.warmup for indicator in self.indicators)
 
     def compute(self, bars: BarTable) -> Float[np.ndarray, "T A F"]:
         """Raw features, float64, of every asset within every segment; NaN in the first `warmup` rows of each segment.
 
         Row t reads bars up to t of its own segment only, and equals what a table of just the last `warmup` + 1 bars gives,
         to 1e-9 of the feature's standard deviation. So training and trading call this with as many bars as they have.
-        Raises InputError where no segment is longer than the warm-up.
+        Raises InputError for bars of another length, for openings that are no multiples of it where a feature is on coarser
+        bars, and where no segment is longer than the warm-up.
         """
+        if bars.bar_seconds != self.bar_seconds:
+            raise InputError(f"these features are of bars of {self.bar_seconds} s, the bars are of {bars.bar_seconds} s")
         warmup, parts = self.warmup, bars.segment_slices()
         longest = max(part.stop - part.start for part in parts)
         if longest <= warmup:
@@ -86,9 +110,8 @@ class FeatureSet:
                 continue
             for column in range(len(bars.assets)):
                 series = Series.of(bars, part, column)
-                for index, name in enumerate(self.names):
-                    feature = INDICATORS[name].compute(series)
-                    values[part.start + warmup : part.stop, column, index] = feature[warmup:]
+                for index, indicator in enumerate(self.indicators):
+                    values[part.start + warmup : part.stop, column, index] = indicator.compute(series)[warmup:]
         return values
 
 

@@ -40,7 +40,7 @@ def examine_artifact(path: str) -> tuple[Finding, Artifact | None]:
     try:
         artifact = load_artifact(path)
         manifest = artifact.manifest
-        warmup = FeatureSet(manifest.features).warmup
+        warmup = FeatureSet(manifest.features, manifest.bar_seconds).warmup
         if warmup != manifest.warmup:
             raise InputError(f"its features had a warm-up of {manifest.warmup} bars, here they take {warmup}: export it again")
         low, high = np.array(manifest.training_range.low), np.array(manifest.training_range.high)

@@ -32,7 +32,7 @@ def load_session(folder: pathlib.Path, manifest: Manifest, decide: Decide, *, ma
         raise InputError(f"{folder} has {len(marks)} marks; a review takes two bars at least")
     length, assets = manifest.bar_seconds, manifest.assets
     first, last = marks[0]["bar"], marks[-1]["bar"]
-    features = FeatureSet(manifest.features)
+    features = FeatureSet(manifest.features, length)
     table = _table(folder, manifest, first - (features.warmup + manifest.lookback) * length, last + length, max_hole_bars)
     openings = list(range(first, last + length, length))
     rows = {int(stamp): row for row, stamp in enumerate(table.timestamps)}

@@ -107,7 +107,7 @@ class BarStep:
         is_stopped: Callable[[], bool],
         hold_account: Callable[[str], object],
     ) -> None:
-        features = FeatureSet(manifest.features)
+        features = FeatureSet(manifest.features, manifest.bar_seconds)
         if features.warmup != manifest.warmup:
             raise Refusal(
                 f"the artifact's features had a warm-up of {manifest.warmup} bars, here they take {features.warmup}: it was "

@@ -37,7 +37,7 @@ def stressed(config: ValidateConfig, bars: BarTable, folds: Folds, trained: Mapp
     return stress(
         parts_of(config, folds, trained),
         tested_bars(bars, folds),
-        FeatureSet(tuple(config.features.names)),
+        FeatureSet(tuple(config.features.names), bars.bar_seconds),
         config.network.lookback,
         env_params(config.costs, config.risk, config.env, bars.assets),
         config.stress,

@@ -46,7 +46,7 @@ opening = np.vstack([close[:1], close[:-1]])
 bars = BarTable(manifest.assets, manifest.bar_seconds, 3600 * np.arange(T), opening, np.maximum(opening, close) * 1.001,
     np.minimum(opening, close) * 0.999, close, rng.lognormal(5, 1, (T, A)), np.ones((T, A), bool), np.zeros(T, int),
     Origin("proof", "proof", "USD"))
-window = FeatureSet(manifest.features).compute(bars)[-manifest.lookback:]
+window = FeatureSet(manifest.features, manifest.bar_seconds).compute(bars)[-manifest.lookback:]
 """,
     ),
     "with the Alpaca broker": (250, 5.0, None),

@@ -63,7 +63,7 @@ def rollout(learner, arrays, state, market, env_params, key):
 
 @functools.cache
 def learner_of(kind: str):
-    features = FeatureSet(NAMES)
+    features = FeatureSet(NAMES, 3600)
     market, spec = build_market(bars(), features)
     normaliser = fit_normaliser(np.asarray(market.features), spec.valid, 5.0)
     policy = make_policy(NetworkShape(kind, LOOKBACK, 2, len(NAMES), (8,), (8,)), normaliser, key=jax.random.key(0))
@@ -80,7 +80,7 @@ def test_bars_behind_a_tick_change_nothing_up_to_it(kind, seen):
     last = 190
     records = []
     for table in (bars(), continued_otherwise(bars(), last)):
-        market, _ = build_market(table, FeatureSet(NAMES))
+        market, _ = build_market(table, FeatureSet(NAMES, 3600))
         start = starts_at(np.array([last - seen]))
         state = learner.env.begin(market, start, params(), key=jax.random.key(1))
         records.append(jax.tree.map(np.asarray, rollout(learner, arrays, state, market, params(), jax.random.key(2))))

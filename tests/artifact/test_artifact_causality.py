@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from artifact_scenarios import ASSETS, FEATURES, fields, policy_of
 
+import cappuccino.features.coarse
+import cappuccino.features.registry
 from cappuccino.artifact.causality import ASKED, check_causality
 from cappuccino.artifact.export import export_artifact
 from cappuccino.artifact.findings import Causality
@@ -22,11 +24,12 @@ from cappuccino.cli import main
 from cappuccino.config import compose
 from cappuccino.errors import InputError
 from cappuccino.features import INDICATORS, SETS, FeatureSet
+from cappuccino.features.coarse import complete_bars, on_coarser_bars
 from cappuccino.features.futures import FUTURES
 from cappuccino.features.indicators import Indicator, centred_rsi
 from cappuccino.features.series import Series
 
-BARS = synthetic_bars("realistic", assets=ASSETS, bars=900, seed=3)
+BARS, LONG = (synthetic_bars("realistic", assets=ASSETS, bars=bars, seed=3) for bars in (900, 2_300))
 
 
 def manifest_of(names: tuple[str, ...], *, warmup: int | None = None, lookback: int = 3) -> Manifest:
@@ -34,7 +37,7 @@ def manifest_of(names: tuple[str, ...], *, warmup: int | None = None, lookback: 
     changes: dict[str, Any] = {
         "features": names,
         "lookback": lookback,
-        "warmup": FeatureSet(names).warmup if warmup is None else warmup,
+        "warmup": FeatureSet(names, 3600).warmup if warmup is None else warmup,
         "normaliser": NormaliserValues((0.0,) * F, (1.0,) * F, 5.0),
         "training_range": dataclasses.replace(fields()["training_range"], low=((-3.0,) * F,) * A, high=((3.0,) * F,) * A),
     }
@@ -74,10 +77,11 @@ def ahead(series: Series, *, bars: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", SETS)
 def test_shipped_sets_look_at_nothing_that_comes_and_need_no_more_than_they_declare(name):
-    found = checked(*SETS[name])
+    is_long = FeatureSet(SETS[name], 3600).warmup > 600
+    found = checked(*SETS[name], bars=LONG, cuts=4, rows=10) if is_long else checked(*SETS[name])
     assert found.problems() == []
     assert found.verdict().startswith("nothing looks ahead")
-    assert found.warmup == (FeatureSet(SETS[name]).warmup,) * 2
+    assert found.warmup == (FeatureSet(SETS[name], 3600).warmup,) * 2
     assert found.window_error < 1e-9
     assert found.target_error < 1e-9
     assert all(one.error < 1e-9 and one.moves == () and one.needed is None for one in found.features)
@@ -167,6 +171,36 @@ def test_a_window_that_does_not_fit_into_the_declared_bars_is_named(monkeypatch)
     assert problem == "cramped declares a warm-up of 20 bars, at which it has no value, and it needs 168"
 
 
+def test_a_coarse_bar_that_is_read_before_its_end_is_named_with_how_far(monkeypatch):
+    def running(series: Series, *, indicator: Indicator, length: int, multiple: int) -> np.ndarray:
+        """As on complete bars, but from each one's first base bar on."""
+        first, coarse = complete_bars(series, length, multiple)
+        values = np.full(len(series.close), np.nan)
+        values[first : first + multiple * len(coarse.close)] = np.repeat(indicator.compute(coarse), multiple)
+        return values
+
+    assert checked("return_1", "cci_20@4h").problems() == []
+    monkeypatch.setattr(cappuccino.features.coarse, "_held", running)
+    found = checked("return_1", "cci_20@4h", bars=BARS.rows(0, 900 - 900 % 4))
+    coarse = found.features[1]
+    ends = {cut for cut in found.cuts if BARS.timestamps[cut + 1] % 14_400 == 0}
+    assert 0 < len(ends) < len(found.cuts)
+    assert {move.cut for move in coarse.moves} == set(found.cuts) - ends
+    assert coarse.error > 0.1
+    (named,) = [problem for problem in found.problems() if problem.startswith("cci_20@4h ")]
+    assert "reads 3 bars ahead or more" in named
+    assert found.features[0].moves == ()
+
+
+def test_a_warmup_that_forgets_the_phase_is_named_with_what_it_needs(monkeypatch):
+    def hasty(*arguments: Any) -> Indicator:
+        return dataclasses.replace(on_coarser_bars(*arguments), warmup=20 * 4)
+
+    monkeypatch.setattr(cappuccino.features.registry, "on_coarser_bars", hasty)
+    (problem,) = checked("rsi_14", "cci_20@4h").problems()
+    assert problem == "cci_20@4h declares a warm-up of 80 bars, at which it has no value, and it needs 82"
+
+
 def test_a_policy_that_remembers_what_came_later_is_caught():
     found = checked("return_1", "rsi_14", decide=Hindsight().decide)
     assert all(one.moves == () for one in found.features)
@@ -204,7 +238,9 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     data = dataclasses.asdict(compose("train", words).data)
     out = tmp_path_factory.mktemp("causality") / "artifact"
     config = {"data": data}
-    return export_artifact(policy_of("per_asset"), out=out, **fields(warmup=FeatureSet(FEATURES).warmup, config=config)).path
+    return export_artifact(
+        policy_of("per_asset"), out=out, **fields(warmup=FeatureSet(FEATURES, 3600).warmup, config=config)
+    ).path
 
 
 def validate(artifact: pathlib.Path, folder: pathlib.Path, *words: str) -> tuple[int, dict[str, Any]]:

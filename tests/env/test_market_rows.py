@@ -116,7 +116,7 @@ def two_segments(*, rows: int = 420, seam: int = 200) -> BarTable:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_market_holds_the_bars_their_mask_and_features_only_past_the_warmup(dtype):
-    bars, features = two_segments(), FeatureSet(("return_1", "hour_sin"))
+    bars, features = two_segments(), FeatureSet(("return_1", "hour_sin"), 3600)
     with jax.enable_x64(dtype is np.float64):
         market, spec = build_market(bars, features, dtype=dtype)
     index = np.concatenate([np.arange(200), np.arange(220)])
@@ -135,7 +135,7 @@ def test_a_market_has_the_fingerprint_of_its_bars_mask_and_features():
     bars, names = two_segments(), ("return_1", "hour_sin")
 
     def print_of(table, names=names):
-        return build_market(table, FeatureSet(names))[1].fingerprint
+        return build_market(table, FeatureSet(names, 3600))[1].fingerprint
 
     assert print_of(bars) == print_of(two_segments())
     hidden = bars.mask.copy()
@@ -150,4 +150,4 @@ def test_a_market_has_the_fingerprint_of_its_bars_mask_and_features():
 
 def test_too_few_bars_for_the_warmup_are_refused():
     with pytest.raises(InputError, match="warm-up"):
-        build_market(two_segments(rows=300, seam=150), FeatureSet(("return_1", "hour_sin")))
+        build_market(two_segments(rows=300, seam=150), FeatureSet(("return_1", "hour_sin"), 3600))

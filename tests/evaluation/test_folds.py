@@ -89,7 +89,7 @@ def test_a_test_block_is_an_episode_of_its_own_and_so_is_each_segment_in_it(sett
 def test_features_that_training_sees_do_not_change_with_the_bars_of_the_test():
     """With recursive indicators computed once over all bars: their warm-up leaves less than 1e-8 of a changed bar."""
     bars = synthetic_bars("realistic", assets=("BTC", "ETH"), bars=6_000, seed=3)
-    features, lookback, episode = FeatureSet(SETS["default"]), 8, 24
+    features, lookback, episode = FeatureSet(SETS["default"], 3600), 8, 24
     spec = spec_of([6_000], features.warmup)
     before = features.compute(bars)
     spread = np.nanstd(before, axis=(0, 1))

@@ -22,7 +22,7 @@ from cappuccino.features.registry import FeatureSet
 from cappuccino.market import build_market
 from cappuccino.mesh import mesh_of
 
-FEATURES = FeatureSet(("return_1", "return_24"))
+FEATURES = FeatureSet(("return_1", "return_24"), 3600)
 SPAN = Span("test", 250, 580)
 SMALL = dict(taker_fees_bps=[0.0, 25.0], half_spreads_bps=[2.0], slippages_bps=[1.0], delays=[0, 1], draws=2, starts=5)
 SMALL |= dict(horizon_bars=20, block_bars=10.0, dropped_share=0.1, crashes=2, crash_bars=4)

@@ -63,7 +63,7 @@ def test_stream_equals_batch_where_the_market_fell_flat_after_a_shock(length):
 
 
 def test_a_feature_set_of_the_last_bars_equals_the_batch_in_every_row():
-    bars, features, lookback = random_walk(1_600, seed=15), FeatureSet(SETS["default"]), 48
+    bars, features, lookback = random_walk(1_600, seed=15), FeatureSet(SETS["default"], 3600), 48
     batch = features.compute(bars)
     spread = np.nanstd(batch, axis=(0, 1))
     for t in (700, 1_111, 1_599):
@@ -90,7 +90,7 @@ def real_bars() -> BarTable:
 
 
 def test_real_bars_stream_as_they_were_trained_on_and_every_feature_says_something():
-    bars, features = real_bars(), FeatureSet(tuple(INDICATORS))
+    bars, features = real_bars(), FeatureSet(tuple(INDICATORS), 3600)
     values, valid = features.compute(bars), valid_rows(bars, features.warmup)
     check_features(values, features.names, bars.assets, valid)
     spread = values[valid].std(axis=(0, 1))

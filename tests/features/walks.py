@@ -35,7 +35,7 @@ def _asset(rng, rows, level, segment, rough):
         mask[np.flatnonzero(np.diff(segment, prepend=-1))] = True
         still |= ~mask
     moves[still] = 0.0
-    moves -= moves[~still].mean()
+    moves -= moves.sum() / max((~still).sum(), 1)
     moves[still] = 0.0
     close = level * np.exp(np.cumsum(moves))
     if rough:

@@ -72,10 +72,10 @@ class Replay:
         yield from (getattr(self.table, name)[:, k] for name in FIELDS)
 
 
-def _feed(replay: Replay, rows: int = 20, store: BarStore | None = None) -> Feed:
+def _feed(replay: Replay, rows: int = 20, store: BarStore | None = None, features: tuple[str, ...] = FEATURES) -> Feed:
     return Feed(
         replay,
-        FeatureSet(FEATURES),
+        FeatureSet(features, HOUR),
         assets=ASSETS,
         bar_seconds=HOUR,
         lookback=LOOKBACK,
@@ -93,7 +93,7 @@ def table() -> BarTable:
 
 def test_live_windows_equal_the_recorded_ones(table: BarTable) -> None:
     replay = Replay(table)
-    feed, features = _feed(replay), FeatureSet(FEATURES).compute(table)
+    feed, features = _feed(replay), FeatureSet(FEATURES, HOUR).compute(table)
     scale = np.nanstd(features, axis=(0, 1))
     for row in range(300, 360):
         feed.update(int(table.timestamps[row]))
@@ -103,6 +103,24 @@ def test_live_windows_equal_the_recorded_ones(table: BarTable) -> None:
         np.testing.assert_array_equal(view.closes, table.close[row])
         np.testing.assert_array_equal(view.tradable, table.mask[row])
     assert replay.asked == [feed.depth] + [3] * 59
+
+
+def test_live_windows_on_coarser_bars_equal_the_recorded_ones_over_a_restart(table: BarTable, tmp_path: pathlib.Path) -> None:
+    names = (*FEATURES, "cci_20@4h", "volatility_6_24@8h", "relative_volume_24@6h")
+    features = FeatureSet(names, HOUR)
+    recorded = features.compute(table)
+    scale = np.nanstd(recorded, axis=(0, 1))
+    replay, path = Replay(table), tmp_path / "bars.sqlite"
+    for rows in (range(300, 330), range(332, 360)):
+        store = BarStore(path)
+        feed = _feed(replay, store=store, features=names)
+        for row in rows:
+            feed.update(int(table.timestamps[row]))
+            gap = np.abs(feed.view().window - recorded[row - LOOKBACK + 1 : row + 1]) / scale
+            assert gap.max() < 1e-9, row
+        store.close()
+    assert feed.depth == features.warmup + 20 == 226
+    assert replay.asked == [feed.depth, *[3] * 29, 5, *[3] * 27]
 
 
 def test_a_pause_is_caught_up(table: BarTable) -> None:

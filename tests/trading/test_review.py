@@ -11,14 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from loopback import serving, walk
-from trading_scenarios import manifest_of, restless, trader, venue_of
+from trading_scenarios import LOOKBACK, manifest_of, restless, trader, venue_of
 
 from cappuccino.env.account import Account, Bar, trade
 from cappuccino.env.account import Costs as EnvCosts
 from cappuccino.errors import Halted, InputError
+from cappuccino.features.registry import FeatureSet
+from cappuccino.market import build_market
 from cappuccino.plan import OrderRules
 from cappuccino.trading.clock import RealClock
 from cappuccino.trading.journal import Journal
+from cappuccino.trading.journal_reading import read_decisions
 from cappuccino.trading.latch import HALT_FILE, KillSwitch
 from cappuccino.trading.review import BarPrices, Costs, Holdings, ReviewedBar, after, model_trades, review, value
 from cappuccino.trading.session import load_session
@@ -66,6 +69,35 @@ def _reviewed(folder: pathlib.Path, table: Any, decide: Any = restless) -> list[
 def _adds_up(rows: list[ReviewedBar]) -> None:
     for row in rows:
         assert row.actual - row.model == pytest.approx(sum(row.causes.values()) + row.unexplained, abs=1e-6)
+
+
+def test_on_coarser_bars_too_the_trader_does_what_the_training_table_says_over_a_restart(tmp_path: pathlib.Path) -> None:
+    names = ("return_1", "cci_20@4h", "volatility_6_24@6h", "relative_volume_24@2h")
+    table = walk(ROWS, missing={100: (1,), 190: (2,), 191: (0, 2)})
+    manifest = manifest_of(table, names)
+
+    def leaning(window: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        del weights
+        shares = np.exp(np.clip(window[-1] @ np.array([0.5, 1.0, -1.0, 0.5]), -4, 4))
+        return shares / (0.2 + shares.sum())
+
+    with serving(venue_of(table, START)) as url:
+        for bars in (6, 15):
+            trader(url, tmp_path, manifest, decide=leaning, bars=bars, allow_outside=names).run()
+    with jax.enable_x64(True):
+        market, spec = build_market(table, FeatureSet(names, table.bar_seconds), dtype=np.float64)
+        features = np.asarray(market.features)
+    decisions = read_decisions(tmp_path / "journal.sqlite")
+    assert len(decisions) == 21
+    for row, decision in enumerate(decisions, START):
+        assert decision["bar"] == spec.timestamps[row]
+        expected = leaning(features[row + 1 - LOOKBACK : row + 1], np.zeros(3))
+        np.testing.assert_allclose(decision["targets"], expected, rtol=0, atol=1e-9)
+    rows = review(load_session(tmp_path, manifest, leaning, max_hole_bars=6, venue_fee=0.0025))
+    assert sum(row.orders for row in rows) > 20
+    for row in rows:
+        assert abs(row.unexplained) < 1e-3
+        assert row.actual == pytest.approx(row.backtest, rel=1e-6)
 
 
 def test_a_session_that_went_as_modelled_has_nothing_to_explain(tmp_path: pathlib.Path) -> None:

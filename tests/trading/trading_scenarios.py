@@ -32,20 +32,20 @@ FEATURES = ("return_1", "relative_volume_168")
 LOOKBACK = 4
 
 
-def manifest_of(table: BarTable, **changes: Any) -> Manifest:
+def manifest_of(table: BarTable, names: tuple[str, ...] = FEATURES, **changes: Any) -> Manifest:
     """What a policy trained on `table` would say of itself."""
-    features = FeatureSet(FEATURES)
+    features = FeatureSet(names, table.bar_seconds)
     values = features.compute(table)
     low, high = training_range(values, valid_rows(table, features.warmup))
     A = len(table.assets)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         assets=table.assets,
-        features=FEATURES,
+        features=names,
         lookback=LOOKBACK,
         warmup=features.warmup,
         bar_seconds=table.bar_seconds,
-        normaliser=NormaliserValues((0.0,) * len(FEATURES), (1.0,) * len(FEATURES), 5.0),
+        normaliser=NormaliserValues((0.0,) * len(names), (1.0,) * len(names), 5.0),
         costs=TrainedCosts(25.0, 2.0, 1.0, 10.0, 0.04, (1e-9,) * A),
         config={},
         config_hash="0",
