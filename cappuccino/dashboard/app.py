@@ -30,6 +30,8 @@ from cappuccino.dashboard.traders import NEWEST_ORDERS, ORDER_STATES, Standing, 
 from cappuccino.errors import InputError
 
 _STATIC = pathlib.Path(__file__).parent / "static"
+MOST_BYTES = 8192
+"""Of a form."""
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -91,8 +93,9 @@ class Dashboard:
 
     def _changed(self, change: Callable[[Request, dict[str, str]], Response]) -> Callable[..., object]:
         async def answer(request: Request) -> Response:
-            form = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
-            return await run_in_threadpool(change, request, form)
+            if int(request.headers.get("content-length", MOST_BYTES + 1)) > MOST_BYTES:
+                return self._pages.said(request, 413, "Too long", f"a form has {MOST_BYTES} bytes at most")
+            return await run_in_threadpool(change, request, dict(urllib.parse.parse_qsl((await request.body()).decode())))
 
         return answer
 

@@ -14,7 +14,6 @@ from urllib.parse import quote
 import optuna
 import sqlalchemy.exc
 from optuna.exceptions import StorageInternalError
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial
 
@@ -115,6 +114,11 @@ class Studies:
             return None
         key = (study.study_name, len(complete))
         if key not in self._importances:
+            from optuna.importance import (
+                PedAnovaImportanceEvaluator,
+                get_param_importances,
+            )  # brings scikit-learn where that is
+
             held = optuna.create_study(direction=study.direction)
             held.add_trials(
                 [
