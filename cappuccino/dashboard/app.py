@@ -53,7 +53,7 @@ class Dashboard:
             try:
                 yield
             finally:
-                self._replays.close()
+                self.close()
 
         get = {
             "/": self.traders,
@@ -78,6 +78,10 @@ class Dashboard:
         routes += [Route(path, self._changed(change), methods=["POST"]) for path, change in post.items()]
         handlers = {404: self._no_page, 405: self._no_page}
         return Guard(Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers), self._access)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """End what is made in the background."""
+        self._replays.close()
 
     def _shown(self, show: Callable[[Request], Response]) -> Callable[[Request], Response]:
         @functools.wraps(show)
