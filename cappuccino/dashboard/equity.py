@@ -26,8 +26,8 @@ CAUSE_MEANING = {
 
 
 def chart(trader: Trader, replays: Replays) -> dict[str, Any]:
-    """`lines`: name, `x` (closes, Unix milliseconds), `y` (quote currency), `last` and `change`, the trader's own first; `said`: why there
-    is no backtest, empty where there is one or it is being made, which `is_waiting` says."""
+    """`lines`: name, `x` (closes, Unix milliseconds), `y` (quote currency), `last` and `change`, the trader's own first; `said`: why
+    there is no backtest, empty where there is one or it is being made, which `is_waiting` says."""
     equity = read_equity(trader.journal)
     length = trader.bar_seconds() if equity else 0
     lines = [_line(OWN, [bar + length for bar, _ in equity], [value for _, value in equity])] if equity else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import importlib
 import math
 import pathlib
 import threading
@@ -22,6 +23,8 @@ from cappuccino.sweep.ends import ENDS, end_of
 from cappuccino.sweep.storage import unusable
 
 BEST = 12
+_IMPORTANCE = "optuna.importance"
+"""Imported late: where scikit-learn is installed, it brings that."""
 IMPORTANCE_TRIALS = 10
 """Fewest complete trials of which importances are shown."""
 
@@ -61,6 +64,11 @@ class Studies:
         self.path, self._lock = runs_dir / "studies.db", threading.Lock()
         self._storage: BaseStorage | None = None
         self._importances: dict[tuple[str, int], dict[str, float]] = {}
+
+    @staticmethod
+    def prepare() -> None:
+        """Bring what importances take, so that nobody waits for it."""
+        importlib.import_module(_IMPORTANCE)
 
     @property
     def url(self) -> str:
@@ -114,11 +122,7 @@ class Studies:
             return None
         key = (study.study_name, len(complete))
         if key not in self._importances:
-            from optuna.importance import (
-                PedAnovaImportanceEvaluator,
-                get_param_importances,
-            )  # brings scikit-learn where that is
-
+            importance = importlib.import_module(_IMPORTANCE)
             held = optuna.create_study(direction=study.direction)
             held.add_trials(
                 [
@@ -126,7 +130,9 @@ class Studies:
                     for one in complete
                 ]
             )
-            self._importances = {key: get_param_importances(held, evaluator=PedAnovaImportanceEvaluator(), params=names)}
+            self._importances = {
+                key: importance.get_param_importances(held, evaluator=importance.PedAnovaImportanceEvaluator(), params=names)
+            }
         return self._importances[key]
 
 

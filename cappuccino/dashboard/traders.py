@@ -182,7 +182,7 @@ class Trader:
             closed_at=closed_at,
             written_at=max(path.stat().st_mtime for path in self._files()),
             is_stale=process is not None and is_late,
-            counts=reading.count_orders(self.journal),
+            counts=self.counts(),
             undecided=reading.count_undecided(self.journal),
             stops=stops_in_force(last[0]["risk"]) if last else [],
         )
@@ -190,6 +190,15 @@ class Trader:
     def _files(self) -> list[pathlib.Path]:
         ahead = self.journal.with_name(f"{JOURNAL_NAME}-wal")
         return [self.journal, *([ahead] if ahead.exists() else [])]
+
+    def counts(self) -> Counter[str]:
+        """How many orders are in each state."""
+        return reading.count_orders(self.journal)
+
+    def last_bar(self) -> int | None:
+        """Opening of the last bar that was marked."""
+        marks = reading.read_marks(self.journal, last=1)
+        return marks[0]["bar"] if marks else None
 
     def bar_seconds(self) -> int:
         """Of the artifact's bars, or the least distance of two marks. Raises InputError where nothing tells."""

@@ -109,7 +109,7 @@ def test_what_is_read_stays_where_it_is_while_it_goes_on(browser, session: Sessi
 
 
 def test_the_kill_switch_by_keyboard_alone(browser, artifact: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    """While an order rests on the exchange: afterwards none is open there, and none is planned, also when the trader is started again."""
+    """While an order rests on the exchange: afterwards none is open there, and none is planned, also after a new start."""
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(trading(artifact, tmp_path, "risky"))
         session.pass_bars(2)

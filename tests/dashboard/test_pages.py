@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 import pytest
 import requests
-from dashboard_cases import START, TOKEN, ROWS, page_on
+from dashboard_cases import ROWS, START, TOKEN, page_on
 from loopback import serving, serving_app, walk
 
 from cappuccino.broker.exchange.config import ExchangeConfig

@@ -49,7 +49,7 @@ def test_holding_beside_a_trader_earns_what_the_baseline_of_that_name_earns(name
         prices=prices,
         decisions={},
         marks={int(path.rows[0]): review.Holdings(10_000.0, np.zeros(3))},
-        replayed=lambda bar, weights: None,
+        replayed=lambda *_: None,
         orders=(),
         costs=review.Costs(fee=0.0025, friction=0.0003, min_notional=10.0, margin=0.04),
         venue_fee=0.0,
