@@ -122,7 +122,7 @@ class Dashboard:
         back = form.get("back", "/")
         back = back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/"
         if not self._access.is_token(form.get("token", "")):
-            return self._pages.answer(request, "unlock.html", 403, said="that is not the token", back=back)
+            return self._pages.answer(request, "unlock.html", 403, said="That is not the token", back=back)
         answer = RedirectResponse(urllib.parse.quote(back), 303)
         self._access.remember(request, answer)
         return answer

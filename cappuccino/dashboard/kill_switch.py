@@ -33,10 +33,10 @@ def halt(pages: Pages, access: Access, trader: Trader, request: Request, form: d
         with contextlib.closing(Journal(trader.journal)) as journal:
             KillSwitch(journal, trader.folder, RealClock()).throw(_reason(form), SOURCE, flatten=flatten)
     except (InputError, sqlite3.Error) as error:
-        return pages.answer(request, "_said.html", 503, said=f"it could not be thrown: {error}")
-    said = "thrown: the trader cancels its open orders and ends"
+        return pages.words(request, 503, f"It could not be thrown: {error}")
+    said = "Thrown: the trader cancels its open orders and ends"
     if running(trader.folder) is None:
-        said = "thrown: no trader runs; open orders are canceled when it is started"
+        said = "Thrown: no trader runs; open orders are canceled when it is started"
         said += f", or sold everything by: cappuccino trade flatten trade.name={trader.name}" if flatten else ""
     return _done(pages, access, request, said)
 
@@ -50,27 +50,25 @@ def resume(pages: Pages, access: Access, trader: Trader, request: Request, form:
         with contextlib.closing(Journal(trader.journal)) as journal:
             switch, mark = KillSwitch(journal, trader.folder, RealClock()), journal.last_mark()
             if switch.thrown() is None and not stops_in_force(None if mark is None else mark.risk):
-                return pages.answer(request, "_said.html", 409, said="it is neither halted nor stopped by a risk rule")
+                return pages.words(request, 409, "It is neither halted nor stopped by a risk rule")
             switch.release(_reason(form), SOURCE)
     except (InputError, sqlite3.Error) as error:
-        return pages.answer(request, "_said.html", 503, said=f"it could not be released: {error}")
-    said = "released: it goes on from the next bar" if running(trader.folder) else "released: start the trader again to go on"
+        return pages.words(request, 503, f"It could not be released: {error}")
+    said = "Released: it goes on from the next bar" if running(trader.folder) else "Released: start the trader again to go on"
     return _done(pages, access, request, said)
 
 
 def _refused(pages: Pages, access: Access, trader: Trader, request: Request, form: dict[str, str]) -> Response | None:
     if not access.knows(request) and not access.is_token(form.get("token", "")):
-        said = "that is not the token" if form.get("token") else "the token is needed"
-        return pages.answer(
-            request, "_said.html", 403, said=f"{said}: the console in which the page was started says where it is from"
-        )
+        said = "That is not the token" if form.get("token") else "The token is needed"
+        return pages.words(request, 403, f"{said}: the console in which the page was started says where it is from")
     if form.get("confirm") != trader.name:
-        return pages.answer(request, "_said.html", 422, said=f"type the trader's name, {trader.name}, to confirm")
+        return pages.words(request, 422, f"Type the trader's name, {trader.name}, to confirm")
     return None
 
 
 def _done(pages: Pages, access: Access, request: Request, said: str) -> Response:
-    answer = pages.answer(request, "_said.html", said=said)
+    answer = pages.words(request, 200, said)
     answer.headers.update(_DONE)
     access.remember(request, answer)
     return answer

@@ -40,8 +40,12 @@ class Pages:
     def said(self, request: Request, status: int, title: str, said: str) -> Response:
         """A page that says what is wrong; to htmx only the words."""
         if "hx-request" in request.headers:
-            return self.answer(request, "_said.html", status, said=said)
+            return self.words(request, status, said)
         return self.answer(request, "said.html", status, title=title, said=said)
+
+    def words(self, request: Request, status: int, said: str) -> Response:
+        """What is said alone, without its full stop."""
+        return self.answer(request, "_said.html", status, said=said, is_fault=status >= 400)
 
 
 def json_answer(request: Request, value: Any) -> Response:

@@ -140,7 +140,7 @@ def test_the_kill_switch_by_keyboard_alone(browser, artifact: pathlib.Path, tmp_
         await_that(lambda: session.process.poll() is not None, "the trader to end")
         assert session.process.returncode == HALTED
         page.wait_for_selector("#figures .badge.halted")
-        assert "thrown" in page.locator("#done").inner_text()
+        assert "Thrown" in page.locator("#done").inner_text()
         assert not any(order.is_open for order in session.venue.ledger.orders.values())
         assert session.orders()[-1]["state"] == "canceled"
 

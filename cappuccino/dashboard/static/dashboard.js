@@ -87,8 +87,9 @@ document.addEventListener("changed", (event) => {
   const dialog = event.target.closest ? event.target.closest("dialog") : null;
   if (!dialog) return;
   const said = dialog.querySelector("[role=alert]");
-  document.getElementById("done").textContent = said.textContent;
-  said.textContent = "";
+  document.getElementById("done").replaceChildren(...said.childNodes);
+  document.getElementById("lock").hidden = false;
+  document.getElementById("unlock").hidden = true;
   dialog.querySelector("form").reset();
   document.querySelectorAll("dialog input[name=token]").forEach((field) => field.closest("label").remove());
   dialog.close();
