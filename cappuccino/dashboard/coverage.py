@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cappuccino.artifact.manifest import MANIFEST_NAME, read_manifest
 from cappuccino.bars.quality import PROBLEMS, AssetQuality, QualityReport, inspect_frames, problems
 from cappuccino.bars.store import BarStore
+from cappuccino.config.data import AlpacaData
 from cappuccino.dashboard.traders import Trader, traders_below
 from cappuccino.errors import InputError
+from cappuccino.registry.registry import REGISTRY_NAME
 from cappuccino.trading.bar_store import BARS_NAME, read_bars
 
 STRIP = 120
@@ -98,29 +103,29 @@ class Coverage:
             return known[1]
 
     def stores(self) -> dict[pathlib.Path, Stored | str]:
-        """Stores of downloaded bars that the traders' configurations and artifacts name."""
+        """Stores of downloaded bars that the traders' configurations and the registry's artifacts name."""
         found: dict[pathlib.Path, Stored | str] = {}
-        for name in traders_below(self._runs_dir):
-            for path in _named(Trader(self._runs_dir, name)):
-                store = BarStore(path)
-                if path not in found and store.exists():
-                    try:
-                        found[path] = Stored(path, store.manifest())
-                    except InputError as error:
-                        found[path] = str(error)
+        for path in self._named():
+            store = BarStore(path)
+            if path not in found and store.exists():
+                try:
+                    found[path] = Stored(path, store.manifest())
+                except InputError as error:
+                    found[path] = str(error)
         return found
 
-
-def _named(trader: Trader) -> list[pathlib.Path]:
-    paths: list[pathlib.Path] = []
-    try:
-        data = trader.config().data
-        paths += [pathlib.Path(data.path)] if data is not None and data.source == "alpaca" else []  # type: ignore[attr-defined]
-        trained = trader.manifest().config.get("data", {})
-        paths += [pathlib.Path(trained["path"])] if trained.get("source") == "alpaca" else []
-    except InputError:
-        pass  # said on the trader's own page
-    return paths
+    def _named(self) -> Iterator[pathlib.Path]:
+        """What cannot be read is said on the pages of traders and registry."""
+        for name in traders_below(self._runs_dir):
+            with contextlib.suppress(InputError):
+                data = Trader(self._runs_dir, name).config().data
+                if isinstance(data, AlpacaData):
+                    yield pathlib.Path(data.path)
+        for path in sorted((self._runs_dir / REGISTRY_NAME / "artifacts").glob(f"*/{MANIFEST_NAME}")):
+            with contextlib.suppress(InputError):
+                trained = read_manifest(path).config.get("data", {})
+                if trained.get("source") == "alpaca":
+                    yield pathlib.Path(trained["path"])
 
 
 def _strips(report: QualityReport) -> list[Strip]:

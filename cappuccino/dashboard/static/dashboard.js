@@ -37,7 +37,18 @@ document.addEventListener("htmx:afterSwap", () => {
     if (place) [one.scrollLeft, one.scrollTop] = place;
   });
   tellAges();
+  tellState();
 });
+
+// A change of the trader's state is spoken once, and nothing else that the part has.
+function tellState() {
+  const said = document.getElementById("state-said");
+  if (!said) return;
+  const parts = document.querySelectorAll("#figures .badge, #figures .alarm");
+  const text = [...parts].map((one) => one.textContent).join(". ");
+  if (said.dataset.last !== undefined && said.dataset.last !== text) said.textContent = text;
+  said.dataset.last = text;
+}
 
 function reached(is) {
   const said = document.getElementById("contact");
@@ -176,6 +187,7 @@ async function chart(box) {
 
 document.addEventListener("DOMContentLoaded", () => {
   tellAges();
+  tellState();
   window.setInterval(tellAges, 1000);
   const box = document.querySelector(".chart");
   if (box) {
