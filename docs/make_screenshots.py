@@ -25,7 +25,11 @@ PROGRAM = [sys.executable, "-c", "import sys; from cappuccino.cli import main; s
 MARKET = ("experiment=planted", "data.assets=[BTC,ETH,LTC]", "data.bars=12000", "data.train_end=null", "data.valid_end=null")
 TRAINING = ("network.lookback=4", "training.env_steps=1000000", "stress=none")
 TWO_WEEKS = 14 * 24
-WIDTH, HEIGHT = 1280, 1130
+WIDTH, HEIGHT = 1280, 1260
+TO_AN_ORDER_THAT_FAILED = """() => {
+  const row = document.querySelector("#orders .badge.rejected").closest("tr");
+  document.getElementById("orders-scroll").scrollTop = row.offsetTop - 130;
+}"""
 
 
 def cappuccino(*words: str, code: int = 0) -> None:
@@ -87,6 +91,7 @@ def photograph(address: str) -> None:
         tab = browser.new_page(base_url=address, viewport={"width": WIDTH, "height": HEIGHT})
         tab.goto("/traders/paper")
         tab.locator("#equity-lines tr").nth(4).wait_for()
+        tab.evaluate(TO_AN_ORDER_THAT_FAILED)
         tab.wait_for_timeout(1000)
         tab.screenshot(path=ROOT / "docs" / "dashboard-trader.png")
         tab.goto("/registry")

@@ -189,7 +189,8 @@ class Trader:
 
     def _files(self) -> list[pathlib.Path]:
         ahead = self.journal.with_name(f"{JOURNAL_NAME}-wal")
-        return [self.journal, *([ahead] if ahead.exists() else [])]
+        # An empty one may be a reader's.
+        return [self.journal, *([ahead] if ahead.exists() and ahead.stat().st_size else [])]
 
     def counts(self) -> Counter[str]:
         """How many orders are in each state."""

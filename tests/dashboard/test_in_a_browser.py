@@ -48,6 +48,27 @@ def browser() -> Iterator[Any]:
         yield browser
 
 
+WRONG = {
+    "a request to another host": "new Image().src = 'http://elsewhere.example/seen.png'",
+    "a line in the console": "console.error('wrong')",
+    "an error of a script": "setTimeout(() => wrong.wrong, 0)",
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_a_page_should_not_do_fails_its_test(browser, session: Session, address: str, what: str) -> None:
+    del session
+
+    def do_it() -> None:
+        with visit(browser, address) as page:
+            page.goto("/")
+            page.evaluate(WRONG[what])
+            page.wait_for_timeout(200)
+
+    with pytest.raises(AssertionError):
+        do_it()
+
+
 def test_a_fill_appears_within_five_seconds(browser, session: Session, address: str) -> None:
     with visit(browser, address) as page:
         page.goto("/traders/paper")

@@ -71,8 +71,9 @@ def address(runs: pathlib.Path) -> Iterator[str]:
 
 
 def checksums(folder: pathlib.Path) -> dict[str, str]:
-    """Of all that is there, but for SQLite's index of what is written ahead, which a reader may make."""
+    """Of all that is there, but for what SQLite puts beside a database that is read: an index, and an empty log."""
     files = [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith("-shm")]
+    files = [path for path in files if path.stat().st_size or not path.name.endswith("-wal")]
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
