@@ -205,6 +205,20 @@ COMMANDS: dict[str, Help] = {
             ("live=true", "of status: again and again"),
         ),
     ),
+    "dashboard": Help(
+        "show traders, registry, studies and bars in a browser, with the kill switch",
+        "Serves a page on the folder of runs, on this machine alone unless host= says otherwise: traders with their equity\n"
+        "beside the backtest and baselines, positions, orders, distance to the risk rules; artifacts with their gates;\n"
+        "studies; coverage of the bars. It goes on by itself. Halting and resuming a trader takes the token in\n"
+        "CAPPUCCINO_TOKEN, or the one that is printed at the start where that is not set.",
+        ("cappuccino dashboard", "cappuccino dashboard port=0 runs_dir=runs"),
+        (
+            ("host=127.0.0.1", "address to listen at; at others than this machine's reading takes the token too"),
+            ("port=8766", "and port"),
+            ("names=[trader.example]", "names by which browsers may ask, besides localhost and addresses"),
+            ("gates=default", "what an artifact must show"),
+        ),
+    ),
     "doctor": Help(
         "say what would keep a trader from trading, and what to do about it",
         "Checks keys, clock, account, artifact, bars, the trader's folder and the disk; sends no order. Each line says ok,\n"

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "cappuccino"
 
 # Lower layers first; a module may import its own layer and those below.
 LAYERS = (
-    ("errors", "deadline", "write_ahead"),
+    ("errors", "deadline", "write_ahead", "holding", "thinning", "listening"),
     ("bars",),
     ("features", "plan"),
     ("market", "mesh", "risk"),
@@ -34,6 +34,7 @@ APART = {"trading": {"registry"}, "broker": {"artifact", "registry", "training",
 COMPOSED = {
     "config",
     "commands",
+    "dashboard",
     "cli",
     "help",
     "assemble",
@@ -65,9 +66,10 @@ WITHOUT_JAX = (
     "commands.exchange",
     "commands.validate_causality",
     "commands.registry",
+    "commands.dashboard",
     *(
         ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-        for name in ("config", "broker", "trading")
+        for name in ("config", "broker", "trading", "dashboard")
         for path in sorted((PACKAGE / name).rglob("*.py"))
         if path.name != "__main__.py"
     ),

@@ -82,6 +82,10 @@ def test_a_wheel_has_the_same_configuration_as_the_checkout(wheel: pathlib.Path)
         names = set(archive.namelist())
     shipped = {path.relative_to(ROOT).as_posix() for path in (ROOT / "conf").rglob("*.yaml")}
     assert {name.removeprefix("cappuccino/") for name in names if name.startswith("cappuccino/conf/")} == shipped
+    page = {
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "cappuccino" / "dashboard").glob("*/*") if path.suffix != ".pyc"
+    }
+    assert {"cappuccino/dashboard/static/htmx.LICENSE", "cappuccino/dashboard/templates/base.html"} <= page <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any(name.startswith(("tests/", "experiments/")) for name in names)
 

@@ -222,6 +222,20 @@ class DeskConfig:
 
 
 @dataclasses.dataclass
+class DashboardConfig:
+    """`cappuccino dashboard`. The token is no part of it: it is a secret, and comes from the environment."""
+
+    host: str
+    port: int
+    names: list[str]
+    gates: GatesConfig
+    runs_dir: str
+
+    def __post_init__(self) -> None:
+        check_ranges("", self, port="[0, 65535]")
+
+
+@dataclasses.dataclass
 class DoctorConfig:
     """`cappuccino doctor`. Without an `artifact` what hangs on one is not looked at."""
 
@@ -296,6 +310,7 @@ ROOTS: dict[str, type[Any]] = {
     "exchange": ExchangeCommandConfig,
     "trade": TradeCommandConfig,
     "trade_desk": DeskConfig,
+    "dashboard": DashboardConfig,
     "doctor": DoctorConfig,
     "doctor_notify": DoctorNotifyConfig,
     "data": DataCommandConfig,

@@ -14,14 +14,9 @@ import pandas as pd
 from jaxtyping import Array, Bool, Float, Int
 
 from cappuccino.evaluation.backtest import Path, Strategy, episode_begins
+from cappuccino.holding import BUYING_BARS, CASH, EQUAL_HELD, held_name
 from cappuccino.market import Market, MarketSpec
 
-BUYING_BARS = 2
-"""Bars at an episode's start in which the cash left is spent: one order for all of it fills only to 1 / (1 + the venue's
-buying-power margin)."""
-
-CASH = "cash"
-EQUAL_HELD = "equal weight held"
 EQUAL_REBALANCED = "equal weight rebalanced"
 MOMENTUM = "momentum"
 INVERSE_VOLATILITY = "inverse volatility"
@@ -65,11 +60,6 @@ def holding_strategy(shares: Float[np.ndarray, "#T A"], rebalances: Bool[np.ndar
     """Buy assets in these shares and hold them; rebalance to those of the row in the rows that say so."""
     table = np.broadcast_to(shares, (len(rebalances), shares.shape[1]))
     return Strategy(HoldingRule(), Holding(jnp.asarray(table, dtype), jnp.asarray(rebalances)))
-
-
-def held_name(assets: tuple[str, ...]) -> str:
-    """Name of the single-asset baseline: BTC where the market has it, its first asset otherwise."""
-    return f"{'BTC' if 'BTC' in assets else assets[0]} held"
 
 
 def baselines(market: Market, spec: MarketSpec) -> dict[str, Strategy]:

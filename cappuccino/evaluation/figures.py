@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +11,7 @@ from plotly.subplots import make_subplots
 
 from cappuccino.evaluation.backtest import Path
 from cappuccino.evaluation.comparison import AGENT, ORACLE, Evaluation
-
-POINTS = 4000
-"""Most points of a drawn path."""
+from cappuccino.thinning import POINTS, thin
 
 BLOCKS = 400
 """Most blocks of bars that weights and turnover are averaged over."""
@@ -32,20 +29,6 @@ class Figure(NamedTuple):
     title: str
     plot: go.Figure
     caption: str
-
-
-def thin(values: Float[np.ndarray, "N"], points: int = POINTS) -> Int[np.ndarray, "M"]:
-    """Indices of at most `points` values, in order: first, last, and the lowest and highest of every stretch between.
-
-    All of them where there are no more than that.
-    """
-    if len(values) <= points:
-        return np.arange(len(values))
-    edges = np.linspace(0, len(values), (points - 2) // 2 + 1).astype(int)
-    keep = {0, len(values) - 1}
-    for a, b in itertools.pairwise(edges):
-        keep |= {a + int(np.argmin(values[a:b])), a + int(np.argmax(values[a:b]))}
-    return np.array(sorted(keep))
 
 
 def figures(evaluation: Evaluation) -> list[Figure]:

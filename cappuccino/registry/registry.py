@@ -72,16 +72,17 @@ class Trial:
 
 
 class Registry:
-    """The registry below a folder of runs, made if it is not there.
+    """The registry below a folder of runs, made if it is not there. read_only: to be read only, and not made.
 
     All calls raise InputError where the file is locked for too long, damaged or gone; then nothing was changed.
     """
 
-    def __init__(self, runs_dir: pathlib.Path | str, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, runs_dir: pathlib.Path | str, now: Callable[[], float] = time.time, *, read_only: bool = False) -> None:
         folder = pathlib.Path(runs_dir) / REGISTRY_NAME
         self.path = folder / "registry.sqlite"
         self.store = ArtifactStore(folder / "artifacts")
-        self._engine, self._now = schema.open_engine(self.path), now
+        self._engine = schema.open_to_read(self.path) if read_only else schema.open_engine(self.path)
+        self._now = now
 
     def close(self) -> None:
         """Close the file."""

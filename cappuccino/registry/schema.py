@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import sqlite3
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy
 from sqlalchemy import Column, Float, ForeignKey, Integer, MetaData, Table, Text, event, exc
@@ -94,12 +95,33 @@ def open_engine(path: pathlib.Path) -> sqlalchemy.Engine:
                 version, tables = _found(connection)
     except (exc.DatabaseError, sqlite3.DatabaseError) as error:
         raise InputError(unusable(path, error)) from None
+    _check(path, version, tables)
+    return engine
+
+
+def open_to_read(path: pathlib.Path) -> sqlalchemy.Engine:
+    """The registry in a file, to be read beside those that write, whom it never waits for nor holds up. Raises InputError where there
+    is none, or it has another schema."""
+    if not path.is_file():
+        raise InputError(f"there is no registry {path} yet")
+    engine = sqlalchemy.create_engine(f"sqlite:///file:{quote(str(path.absolute()))}?mode=ro&uri=true")
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    event.listen(engine, "connect", _leave_transactions_to_us)
+    try:
+        with engine.begin() as connection:
+            version, tables = _found(connection)
+    except (exc.DatabaseError, sqlite3.DatabaseError) as error:
+        raise InputError(unusable(path, error)) from None
+    _check(path, version, tables)
+    return engine
+
+
+def _check(path: pathlib.Path, version: int, tables: set[str]) -> None:
     if version != SCHEMA_VERSION:
         raise InputError(f"the registry {path} has schema {version}; this version reads {SCHEMA_VERSION}")
     missing = sorted(set(metadata.tables) - tables)
     if missing:
         raise InputError(f"the registry {path} has no table {missing[0]}: it is damaged; restore a copy")
-    return engine
 
 
 def _found(connection: sqlalchemy.Connection) -> tuple[int, set[str]]:

@@ -8,6 +8,7 @@ import logging
 import logging.handlers
 import os
 import pathlib
+import time
 from collections.abc import Iterator
 from typing import Any, NoReturn, Protocol, TextIO, runtime_checkable
 
@@ -20,6 +21,8 @@ DRY_JOURNAL_NAME = "dry.sqlite"
 CONFIG_NAME = "trade.yaml"
 LOG_NAME = "trader.log"
 LOCK_NAME = "lock"
+LOOK_S = 0.2
+"""Seconds that a lock is waited for."""
 ACCOUNTS = ".accounts"
 """Beside the traders' folders: one lock for each account."""
 
@@ -61,14 +64,26 @@ def account_locked(folder: pathlib.Path, account: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _held(path: pathlib.Path, refusal: str) -> Iterator[None]:
     with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refusal(f"{refusal} (process {_pid(file)})") from None
+        if not _taken(file):
+            raise Refusal(f"{refusal} (process {_pid(file)})")
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def _taken(file: TextIO) -> bool:
+    """Take the lock of a file; False if another process has it. One that looks (`running`) has it for an instant."""
+    until = time.monotonic() + LOOK_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(LOOK_S / 10)
+        else:
+            return True
 
 
 def running(folder: pathlib.Path) -> int | None:

@@ -168,7 +168,7 @@ class Adjustment:
 
 @dataclasses.dataclass(frozen=True)
 class Halt:
-    """The kill switch: whether it is thrown, since when, why and by whom (command, file, trader), and whether to flatten."""
+    """The kill switch: whether it is thrown, since when, why and by whom (command, file, dashboard, trader), and whether to flatten."""
 
     at: float
     is_halted: bool

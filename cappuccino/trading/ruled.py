@@ -49,7 +49,7 @@ class RiskRules:
         if last is None or last.risk is None:
             before, seen = first(marks, xp=np), releases
         else:
-            before, seen = _state(last.risk), last.risk["releases"]
+            before, seen = state_of(last.risk), last.risk["releases"]
         if releases > seen and (before.is_stopped or before.is_day_stopped):
             before = reset(before, marks)
         state = observe(before, marks, self._limits, xp=np)
@@ -97,5 +97,6 @@ def stops_in_force(record: Mapping[str, Any] | None) -> list[str]:
     return [*said, *(f"{asset}, for {int(bars)} more bars" for asset, bars in resting if bars > 0)]
 
 
-def _state(record: Mapping[str, Any]) -> RiskState:
+def state_of(record: Mapping[str, Any]) -> RiskState:
+    """What the rules remember, from a mark's record."""
     return RiskState(**{name: np.asarray(record[name]) for name in RiskState._fields})

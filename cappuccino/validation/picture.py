@@ -15,8 +15,9 @@ from matplotlib.transforms import Bbox
 
 from cappuccino.evaluation.comparison import AGENT
 from cappuccino.evaluation.definitions import METRICS
-from cappuccino.evaluation.figures import AGENT_COLOUR, thin
+from cappuccino.evaluation.figures import AGENT_COLOUR
 from cappuccino.evaluation.report import figure_name, shown, shown_unit
+from cappuccino.thinning import thin
 from cappuccino.validation.crossed import Crossed
 from cappuccino.validation.drawn import (
     DISTRIBUTED,

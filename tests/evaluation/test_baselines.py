@@ -26,6 +26,7 @@ from cappuccino.evaluation.baselines import (
     random_strategy,
 )
 from cappuccino.evaluation.splits import Span
+from cappuccino.trading import held, review
 
 SPAN = Span("all", 0, 80)
 
@@ -34,6 +35,26 @@ def run(name, lengths=(80,), *, params=None, **fields):
     market, spec = made_market(lengths, **fields)
     strategy = baselines(market, spec)[name]
     return backtest_span(strategy, market, spec, SPAN, LOOKBACK, params or made_params()), market
+
+
+@pytest.mark.parametrize("name", [CASH, "BTC held", EQUAL_HELD])
+def test_holding_beside_a_trader_earns_what_the_baseline_of_that_name_earns(name):
+    path, market = run(name, holes=0.2, seed=3)
+    open_, close = np.asarray(market.open, np.float64), np.asarray(market.close, np.float64)
+    mask = np.asarray(market.tradable)
+    prices = [review.BarPrices(close[t], mask[t], open_[t + 1], close[t + 1], mask[t + 1]) for t in path.rows]
+    session = review.Session(
+        openings=[*path.rows.tolist(), int(path.rows[-1]) + 1],
+        bar_seconds=1,
+        prices=prices,
+        decisions={},
+        marks={int(path.rows[0]): review.Holdings(10_000.0, np.zeros(3))},
+        replayed=lambda *_: None,
+        orders=(),
+        costs=review.Costs(fee=0.0025, friction=0.0003, min_notional=10.0, margin=0.04),
+        venue_fee=0.0,
+    )
+    np.testing.assert_allclose(held.baselines(session, path.assets)[name], path.equity, rtol=1e-5)
 
 
 @given(seed=st.integers(0, 2**32 - 1), holes=st.sampled_from([0.0, 0.3]))

@@ -16,11 +16,12 @@ from made_markets import LOOKBACK, made_market, made_params, made_path, made_pol
 from cappuccino.bars import Origin
 from cappuccino.evaluation.baselines import CASH, EQUAL_HELD, EQUAL_REBALANCED, INVERSE_VOLATILITY, MOMENTUM, RANDOM
 from cappuccino.evaluation.comparison import AGENT, ORACLE, UNTRAINED, Evaluation, evaluate_run, figures_of, lead, verdict
-from cappuccino.evaluation.figures import POINTS, figures, thin
+from cappuccino.evaluation.figures import figures
 from cappuccino.evaluation.metrics import METRICS, measure, monthly_returns
 from cappuccino.evaluation.oracle import oracle_strategy
 from cappuccino.evaluation.report import Context, render, shown, write_report, write_summary
 from cappuccino.evaluation.splits import Span
+from cappuccino.thinning import POINTS, thin
 
 CONTEXT = Context(run="a <b>run</b>", seed=3, code_version="0.1.0", config_hash="abc123", notes=("A note.",))
 

@@ -9,7 +9,6 @@ of each kind there were; `POST /control/faults`, with the fields of `FaultsConfi
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +26,7 @@ from cappuccino.broker.exchange.refusals import Refused
 from cappuccino.broker.exchange.trading_api import Handler, Reply, Request
 from cappuccino.broker.exchange.venue import Venue
 from cappuccino.errors import InputError
+from cappuccino.listening import listen, url_of
 
 
 class _RateLimit:
@@ -165,16 +165,7 @@ def serve(venue: Venue, *, host: str = "127.0.0.1", port: int = 0, ready: Callab
 
     Raises InputError if the address cannot be listened on.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise InputError(f"cannot listen on {host} port {port}: {error}") from None
-    listener.listen(128)
-    name = f"[{host}]" if ":" in host else host
+    listener = listen(host, port)
     config = uvicorn.Config(create_app(venue), log_level="warning", access_log=False, http="h11", lifespan="off")
-    ready(json.dumps({"url": f"http://{name}:{listener.getsockname()[1]}"}))
+    ready(json.dumps({"url": url_of(listener)}))
     uvicorn.Server(config).run(sockets=[listener])
