@@ -71,6 +71,7 @@ def start(config: TradeCommandConfig, console: Console) -> Summary:
         fee=Decimal(str(trade.fee_bps)) / 10_000,
         foreign=cast(Foreign, trade.foreign),
         limits=None if config.risk is None else config.risk.limits,
+        takes_over=None if trade.takes_over is None else folder.parent / trade.takes_over,
         log_mb=config.watch.log_mb,
         logs_kept=config.watch.logs_kept,
     )

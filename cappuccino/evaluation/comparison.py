@@ -13,7 +13,7 @@ from cappuccino.bars import Origin
 from cappuccino.env import EnvParams
 from cappuccino.evaluation.backtest import Path, Strategy, backtest_span, policy_strategy
 from cappuccino.evaluation.baselines import EQUAL_REBALANCED, RANDOM, baselines, held_name, random_strategy
-from cappuccino.evaluation.bootstrap import FEWEST, bootstrap_interval, sharpe_ratio
+from cappuccino.bootstrap import FEWEST, bootstrap_interval, sharpe_ratio
 from cappuccino.evaluation.metrics import Benchmarks, bars_a_year, measure
 from cappuccino.evaluation.splits import Span, iso
 from cappuccino.market import Market, MarketSpec

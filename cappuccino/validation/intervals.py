@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cappuccino.config.verdict import VerdictConfig
-from cappuccino.evaluation.bootstrap import (
+from cappuccino.bootstrap import (
     FEWEST,
     Interval,
     Statistic,

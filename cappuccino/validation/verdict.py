@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from cappuccino.config.verdict import VerdictConfig
 from cappuccino.evaluation.baselines import CASH, EQUAL_REBALANCED
-from cappuccino.evaluation.bootstrap import Interval, active_growth, bootstrap_interval
+from cappuccino.bootstrap import Interval, active_growth, bootstrap_interval
 from cappuccino.evaluation.metrics import hedged, return_figures
 from cappuccino.evaluation.report import MINUS, signed
 from cappuccino.evaluation.sharpe import expected_maximum_sharpe, probabilistic_sharpe

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cappuccino.errors import InputError
-from cappuccino.evaluation.bootstrap import (
+from cappuccino.bootstrap import (
     active_growth,
     block_length,
     bootstrap_interval,
