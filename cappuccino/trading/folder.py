@@ -7,6 +7,7 @@ import fcntl
 import logging
 import logging.handlers
 import pathlib
+import time
 from collections.abc import Iterator
 from typing import Any, NoReturn, Protocol, TextIO, runtime_checkable
 
@@ -22,6 +23,7 @@ LOG_NAME = "trader.log"
 LOCK_NAME = "lock"
 ACCOUNTS = ".accounts"
 """Beside the traders' folders: one lock for each account."""
+_LOOKS, _LOOK_S = 5, 0.02
 
 
 @runtime_checkable
@@ -61,15 +63,25 @@ def account_locked(folder: pathlib.Path, account: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _held(path: pathlib.Path, refusal: str) -> Iterator[None]:
     with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refusal(f"{refusal} (process {_pid(file)})") from None
+        if not _take(file):
+            raise Refusal(f"{refusal} (process {_pid(file)})")
         file.truncate(0)
         pid, started = this_process()
         file.write(f"{pid} {started}\n")
         file.flush()
         yield
+
+
+def _take(file: TextIO) -> bool:
+    """Whether the lock was had. Who looks whether it is held (`holder`) holds it for a moment, which is waited for."""
+    for _ in range(_LOOKS):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOOK_S)
+        else:
+            return True
+    return False
 
 
 def running(folder: pathlib.Path) -> int | None:

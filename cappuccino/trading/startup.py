@@ -31,9 +31,7 @@ def check_skew(ours: float, venues: float, most: float) -> None:
         raise Refusal(f"this machine's clock is {ours - venues:+.0f} s off the venue's; set it right")
 
 
-def check_identity(
-    journal: Journal, *, artifact: str, account: str, capital: Decimal, takes_over: str, now: float
-) -> None:
+def check_identity(journal: Journal, *, artifact: str, account: str, capital: Decimal, takes_over: str, now: float) -> None:
     """Write down whose folder this is at the first start; later raises Refusal if it is another's."""
     meta = journal.meta()
     ours = {"artifact": artifact, "account": account, "capital": f"{capital:f}", "takes_over": takes_over}

@@ -31,7 +31,7 @@ from cappuccino.trading.latch import KillSwitch
 from cappuccino.trading.orders import LIST_MARGIN_S, OrderDesk
 from cappuccino.trading.patience import NoDecision, Patience
 from cappuccino.trading.reconcile import Foreign, Reconciler, own_figures
-from cappuccino.trading.records import Anchor, Decision, Mark
+from cappuccino.trading.records import OVER, Anchor, Decision, Mark
 from cappuccino.trading.ruled import RiskRules
 from cappuccino.trading.sizing import OwnAccount, dust, fitted_buys, left_out, own_account, plan
 from cappuccino.trading.strangers import Strangers
@@ -278,7 +278,7 @@ class BarStep:
             risk = self._risk.see(account, close)
             mark = self._mark(bar, account, positions, risk)
             if is_last:
-                raise NoDecision("the replay is over: nothing could be filled")
+                raise NoDecision(f"{OVER}: nothing could be filled")
             self._check_drift(view)
             decision, orders = self._plan(bar, view, account, listed, rules, risk, notes)
             self.seen.latency_s = time.perf_counter() - parsed - waited

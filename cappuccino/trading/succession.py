@@ -78,9 +78,7 @@ def take_over(
         halt = KillSwitch(theirs, predecessor, clock).thrown()
         if halt is not None:
             raise Refusal(f"{predecessor} is halted ({halt.reason}): `cappuccino trade resume` releases it")
-        reconciler = Reconciler(
-            reader, clock, theirs, log, assets=assets, fee=fee, foreign="refuse", poll=timing.poll
-        )
+        reconciler = Reconciler(reader, clock, theirs, log, assets=assets, fee=fee, foreign="refuse", poll=timing.poll)
         execution = Execution(
             OrderDesk(broker, clock, theirs, timing, log, Unwatched(), _never),
             reader,
@@ -112,7 +110,9 @@ def take_over(
             taken=json.dumps(_taken(theirs, clock.now() - LATE_S)),
             started=datetime.datetime.fromtimestamp(clock.now(), datetime.UTC).isoformat(),
         )
-        log.info("taken over", trader=predecessor.name, own={} if anchor is None else {k: f"{v:f}" for k, v in anchor.own.items()})
+        log.info(
+            "taken over", trader=predecessor.name, own={} if anchor is None else {k: f"{v:f}" for k, v in anchor.own.items()}
+        )
 
 
 def _taken(theirs: Journal, since: float) -> dict[str, Any]:

@@ -74,10 +74,10 @@ class Trader:
         """Trade until `bars` are handled, the replay is over, or SIGTERM or SIGINT comes.
 
         Raises Refusal where a person has to look first: another trader in the folder or on the account, another artifact,
-        account, capital or predecessor than at the first start, one that cannot be taken over, a blocked account, keys that are not taken, too little equity, drift of the
-        features, figures or orders on the venue that the journal does not explain. Raises Halted when the kill switch is
-        thrown, after open orders are canceled and, if that is wanted, everything is sold; and where the venue has an order of
-        an intent's id that is not the intent's, which throws it.
+        account, capital or predecessor than at the first start, one that cannot be taken over, a blocked account, keys that are
+        not taken, too little equity, drift of the features, figures or orders on the venue that the journal does not explain.
+        Raises Halted when the kill switch is thrown, after open orders are canceled and, if that is wanted, everything is sold;
+        and where the venue has an order of an intent's id that is not the intent's, which throws it.
         """
         settings = self._settings
         with (

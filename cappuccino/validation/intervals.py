@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from cappuccino.config.verdict import VerdictConfig
 from cappuccino.bootstrap import (
     FEWEST,
     Interval,
@@ -20,6 +19,7 @@ from cappuccino.bootstrap import (
     mean_log_growth,
     sharpe_ratio,
 )
+from cappuccino.config.verdict import VerdictConfig
 from cappuccino.evaluation.comparison import AGENT
 from cappuccino.validation.crossed import Crossed
 from cappuccino.validation.verdict import Verdict

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cappuccino.errors import InputError
 from cappuccino.bootstrap import (
     active_growth,
     block_length,
@@ -22,6 +21,7 @@ from cappuccino.bootstrap import (
     resampled_rows,
     sharpe_ratio,
 )
+from cappuccino.errors import InputError
 
 
 def autoregressive(noise: np.ndarray, phi: float) -> np.ndarray:

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import math
 import pathlib
-
 from decimal import Decimal
 
 import numpy as np
@@ -29,6 +28,12 @@ def even(window: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """A third of equity in each of three things, cash among them."""
     del window
     return np.full(len(weights), 1 / 3)
+
+
+def keep(window: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """What is held."""
+    del window
+    return weights
 
 
 @pytest.mark.parametrize("fees", ["fill", "day"])
@@ -74,11 +79,15 @@ def test_what_the_other_left_unfinished_is_ended_without_an_order(tmp_path: path
             decision = journal.decision(last["bar"])
             assert decision is not None
             intent = dataclasses.replace(
-                journal.orders_since(0)[-1], client_order_id="capp-1-s-BTC-0", bar=1, state="planned", filled_quantity=Decimal(0)
+                journal.orders_since(0)[-1],
+                client_order_id="capp-1-s-BTC-0",
+                bar=1,
+                state="planned",
+                filled_quantity=Decimal(0),
             )
             journal.add_decision(dataclasses.replace(decision, bar=1, phase="sells", buys=(1.0,) * 3), [intent], None)
         placed = len(venue.ledger.orders)
-        trader(url, new, manifest_of(table), decide=lambda window, weights: weights, artifact="b", bars=1, takes_over=old).run()
+        trader(url, new, manifest_of(table), decide=keep, artifact="b", bars=1, takes_over=old).run()
         assert len(venue.ledger.orders) == placed
     (left,) = [row for row in read_orders(old / "journal.sqlite") if row["bar"] == 1]
     assert left["state"] == "abandoned"
