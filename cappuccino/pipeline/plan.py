@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from cappuccino.deployment import UNTRIED
-from cappuccino.pipeline.places import ChampionName, ShadowName, short
+from cappuccino.pipeline.places import ChampionName, ShadowName, exchange_name, short
 from cappuccino.pipeline.seen import Account, Seen, SeenTrader, Study
 from cappuccino.pipeline.steps import (
     Child,
@@ -26,6 +26,7 @@ from cappuccino.pipeline.steps import (
     Stop,
     StopExchange,
     Validate,
+    Wait,
 )
 from cappuccino.registry.registry import Entry
 
@@ -46,18 +47,32 @@ class Settings(NamedTuple):
 
 
 def plan(seen: Seen, settings: Settings) -> list[Step]:
-    """The steps that can be taken now, those of the champion first. Of those that take minutes none while one runs."""
+    """The steps that can be taken now, those of the champion first. Of those that take minutes none while one runs.
+
+    Nothing at all is left where a look at the same things would never find anything to do.
+    """
     steps = [*_champion(seen, settings)]
-    if seen.bars.can_grow and (seen.fetched is None or seen.fetched >= seen.bars.bar_seconds):
-        steps.append(Fetch())
+    if seen.bars.can_grow:
+        is_due = seen.fetched is None or seen.fetched >= seen.bars.bar_seconds
+        steps.append(Fetch() if is_due else Wait("bars that are new"))
     for study in seen.studies:
         steps += _road(study, seen, settings)
-    left = [
+    steps += _accounts(seen)
+    if seen.is_busy:
+        steps = [Wait("the step that runs"), *(step for step in steps if not isinstance(step, Child))]
+    return [
         step for step in steps if step.name not in seen.failed and not (isinstance(step, Report) and step.key in seen.reported)
     ]
-    if not steps and not seen.is_busy and not any(trader.is_alive for trader in seen.traders):
-        return [StopExchange(account.number) for account in seen.accounts if account.is_alive]
-    return [step for step in left if not (seen.is_busy and isinstance(step, Child))]
+
+
+def _accounts(seen: Seen) -> Iterator[Step]:
+    """An exchange whose replay is over, or on which nobody trades any more, serves no one."""
+    for account in seen.accounts:
+        on = [one for one in seen.traders if isinstance(one.name, ChampionName) and one.name.account == account.number]
+        last = max(on, key=lambda one: one.name, default=None)
+        is_done = last is not None and not last.is_alive and (last.is_over or last.halted is not None)
+        if account.is_alive and (is_done or account is not seen.accounts[-1]):
+            yield StopExchange(account.number)
 
 
 def _road(study: Study, seen: Seen, settings: Settings) -> Iterator[Step]:
@@ -86,14 +101,22 @@ def _shadow(entry: Entry, study: Study, seen: Seen, settings: Settings) -> Itera
         is_there = not seen.bars.can_grow or seen.bars.last >= start + (settings.shadow_bars + 1) * seen.bars.bar_seconds
         if attempt > MOST_ATTEMPTS:
             yield Report(f"attempts {short(entry.checksum)}", f"{MOST_ATTEMPTS} traders of {short(entry.checksum)} were killed")
-        elif is_there and (last is None or last.since >= RESTART_S):
+        elif not is_there:
+            yield Wait(f"{settings.shadow_bars} bars behind the cut")
+        elif last is not None and last.since < RESTART_S:
+            yield Wait(f"{RESTART_S:g} s since {last.name} was started")
+        else:
             yield StartShadow(entry.checksum, ShadowName(short(entry.checksum), attempt), start, settings.shadow_bars + 1)
     elif not last.is_alive and last.exit_code in UNTRIED:
         yield _ended(last)
-    elif not last.is_alive:
+    elif last.is_alive:
+        yield Wait(f"{last.name}, which trades")
+    else:
         if _recorded(last, entry.figures.get("shadow")) != last.last_bar:
             yield Record(entry.checksum, last, "shadow")
-        elif not _awaits_champion(last, seen):
+        elif _awaits_champion(last, seen):
+            yield Wait("the champion's trader to have traded the same bars")
+        else:
             yield Judge(entry.checksum, entry.state)
 
 
@@ -124,11 +147,15 @@ def _champion(seen: Seen, settings: Settings) -> Iterator[Step]:
     elif seen.live_failed:
         yield (RollBack if seen.has_predecessor else Retire)(champion.checksum, seen.live_failed)
         return
-    if last.is_alive or last.is_over:
+    if last.is_alive:
+        yield Wait(f"{last.name}, which trades")
+    elif last.is_over:
         return
-    if last.exit_code in UNTRIED:
+    elif last.exit_code in UNTRIED:
         yield _ended(last)
-    elif last.since >= RESTART_S:
+    elif last.since < RESTART_S:
+        yield Wait(f"{RESTART_S:g} s since {last.name} was started")
+    else:
         yield from _start(champion, last, seen, settings)
 
 
@@ -151,6 +178,7 @@ def _start(champion: Entry, last: SeenTrader | None, seen: Seen, settings: Setti
             return
         assert account is not None
         if account.url is None:
+            yield Wait(f"{exchange_name(account.number)} to answer")
             return
     else:
         account = Account(1, is_alive=True, url=None)

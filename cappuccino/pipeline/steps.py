@@ -233,6 +233,20 @@ class Report:
         return f"report: {self.text}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Wait:
+    """Nothing can be done about something but to look again."""
+
+    text: str
+
+    @property
+    def name(self) -> str:
+        return f"wait {self.text}"
+
+    def __str__(self) -> str:
+        return f"wait for {self.text}"
+
+
 Child = Fetch | Search | Validate | Prove
 """What takes minutes: a process, one at a time."""
 
@@ -249,4 +263,5 @@ Step = (
     | RollBack
     | Retire
     | Report
+    | Wait
 )

@@ -39,6 +39,7 @@ from cappuccino.pipeline.steps import (
     Stop,
     StopExchange,
     Validate,
+    Wait,
 )
 from cappuccino.pipeline.telling import Teller, teller
 from cappuccino.pipeline.words import Given
@@ -89,11 +90,9 @@ class Pipeline:
             for step in steps:
                 self._take(step)
             is_waiting = any(failure.again is not None for failure in self._failures.values())
-            is_idle = not steps and not seen.is_busy and self._step is None and not is_waiting
-            if is_idle and not seen.bars.can_grow and not any(trader.is_alive for trader in seen.traders):
+            if not steps and not is_waiting:
                 break
-            if not steps or not all(isinstance(step, Record | Judge) for step in steps):
-                time.sleep(self._config.poll_s)
+            time.sleep(self._config.poll_s)
         if self._failures:
             raise InputError("; ".join(f"step {name} failed: {one.said}" for name, one in self._failures.items()))
         self._tell.say("nothing     is left to do")
@@ -128,6 +127,8 @@ class Pipeline:
     def _carry_out(self, step: Step) -> None:
         places = self._places
         match step:
+            case Wait():
+                pass
             case Report(key, text):
                 self._tell.report(key, f"report      {text}")
             case StartShadow():
