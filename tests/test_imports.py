@@ -15,7 +15,7 @@ PACKAGE = ROOT / "cappuccino"
 
 # Lower layers first; a module may import its own layer and those below.
 LAYERS = (
-    ("errors", "deadline", "write_ahead"),
+    ("errors", "deadline", "write_ahead", "process", "bootstrap"),
     ("bars",),
     ("features", "plan"),
     ("market", "mesh", "risk"),
@@ -45,6 +45,8 @@ COMPOSED = {
     "sweep",
     "validation",
     "publish",
+    "deployment",
+    "pipeline",
 }
 """What puts the layers together: no layer imports it, but for the shape of the configuration (`config`)."""
 
@@ -65,9 +67,10 @@ WITHOUT_JAX = (
     "commands.exchange",
     "commands.validate_causality",
     "commands.registry",
+    "commands.pipeline",
     *(
         ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-        for name in ("config", "broker", "trading")
+        for name in ("config", "broker", "trading", "registry", "pipeline")
         for path in sorted((PACKAGE / name).rglob("*.py"))
         if path.name != "__main__.py"
     ),

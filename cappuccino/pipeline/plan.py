@@ -138,6 +138,8 @@ def _champion(seen: Seen, settings: Settings) -> Iterator[Step]:
     if champion is None:
         if last is not None and last.halted is None and not last.is_over and last.bars > 0:
             yield Flatten(last.name)  # type: ignore[arg-type]
+        elif last is not None and last.is_alive:
+            yield Wait(f"{last.name} to end")
         return
     if last is None or not _is_of(last, champion):
         yield from _succession(champion, last, seen, settings)

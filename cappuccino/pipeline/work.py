@@ -20,7 +20,7 @@ from cappuccino.config.trading import LocalBrokerConfig
 from cappuccino.errors import InputError
 from cappuccino.pipeline import launching
 from cappuccino.pipeline.looking import Looker, look_at_bars
-from cappuccino.pipeline.places import Places, exchange_name
+from cappuccino.pipeline.places import Places, exchange_name, short, trader_name
 from cappuccino.pipeline.plan import Settings, plan
 from cappuccino.pipeline.seen import Bars, Seen
 from cappuccino.pipeline.steps import (
@@ -76,6 +76,7 @@ class Pipeline:
         self._step: tuple[Child, subprocess.Popen[bytes]] | None = None
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._failures: dict[str, _Failure] = {}
+        self._asked: set[str] = set()
 
     def planned(self) -> list[Step]:
         """What would be done now."""
@@ -139,12 +140,12 @@ class Pipeline:
                 self._launch(exchange_name(account), self._given.of_exchange(step, places), step)
             case Flatten(trader):
                 words = ["trade", "flatten", f"trade.name={trader}", "reason=no champion", f"runs_dir={places.runs}"]
-                self._launch(str(trader), words, step)
+                self._launch(step.name, words, step)
             case Stop(trader):
-                self._say(step)
+                self._say_once(step)
                 _end(holder(places.traders / str(trader)))
             case StopExchange(account):
-                self._say(step)
+                self._say_once(step)
                 _end(launching.holder(places.launched(exchange_name(account))))
             case Record(checksum, trader, kind):
                 figures = deployment.figures_of(places.traders / str(trader.name))
@@ -171,10 +172,21 @@ class Pipeline:
         verb, _, rest = str(step).partition(" ")
         self._tell.say(f"{verb:<11} {rest}")
 
+    def _say_once(self, step: Step) -> None:
+        """Of what is asked for again at every look until it has come about."""
+        if step.name not in self._asked:
+            self._asked.add(step.name)
+            self._say(step)
+
     def _judge(self, checksum: str, state: str) -> None:
-        """Promoted or, with the gates that do not hold, retired: it is not judged again."""
+        """Promoted or, with the gates that do not hold, retired: it is not judged again.
+
+        Raises InputError for a candidate of which something is unknown or broken that says nothing of what it is worth.
+        """
         judged = judge(self._registry, checksum, self._config.gates)
         figures = as_figures(judged.gates)
+        if state == "candidate" and judged.refused and not any(gate.is_statistical for gate in judged.refused):
+            raise InputError(f"{checksum[:12]} stays {state}: {said(judged.refused)}")
         if judged.refused:
             text = f"refused     {checksum[:12]} stays {state} and is retired: {said(judged.refused)}"
             self._registry.change(checksum, "retired", said(judged.refused), figures)
@@ -223,19 +235,19 @@ class Pipeline:
             self._fail(step.name, f"exit code {code}, {_last_line(self._places.log(step.name))}", for_good=code == 2)
 
     def _heed_trader(self, name: str, code: int) -> None:
-        """A trader that ended before it could tell the registry is told of here."""
+        """A trader that ended before it could tell the registry is told of here; an exchange, and a sale, that failed."""
         last = _last_line(self._places.log(name))
         self._tell.log.info("ended", trader=name, exit_code=code, said=last)
         if code not in deployment.UNTRIED:
             return
+        if trader_name(name) is None:
+            self._fail(name if name.startswith("flatten") else f"start-{name}", f"exit code {code}, {last}", for_good=True)
+            return
         known = [one for one in self._registry.deployments() if one.trader == name]
         if known and known[-1].ended is not None and known[-1].exit_code == code:
             return
-        mine = [entry for entry in self._registry.entries() if entry.checksum[:12] in name]
-        if mine:
-            self._registry.end_deployment(self._registry.begin_deployment(mine[0].checksum, name), code)
-        else:
-            self._fail(f"start-{name}", f"exit code {code}, {last}", for_good=True)
+        (mine,) = [entry.checksum for entry in self._registry.entries() if short(entry.checksum) in name]
+        self._registry.end_deployment(self._registry.begin_deployment(mine, name), code)
 
 
 def _end(owner: process.Process | None) -> None:

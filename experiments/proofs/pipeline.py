@@ -1,14 +1,14 @@
 """One command from a study to a champion on paper, honest about chance, killed at any moment, and taking back what fails.
 
-    python experiments/proofs/pipeline.py [--seeds 5] [--kills 10] [--parts road kills roll-back] [--env-steps 1000000] [--held-out 1000]
-        [--seed 0]
+    python experiments/proofs/pipeline.py [--seeds 5] [--kills 10] [--parts road kills roll-back] [--env-steps 1000000]
+        [--held-out 500] [--seed 0] [--turn 1400] [--speed 14400] [--spread 15]
 
 road       `cappuccino pipeline run` on markets with something to learn (planted) and with nothing (martingale), `--seeds` of each: a
            study of 16 trials, its best one validated and proved, held against the gates as they are shipped, traded as a shadow, and as
            champion until the bars end. All planted ones must be promoted within 15 minutes, no martingale, and each of those must
            be refused by gates that speak of chance alone.
-kills      the first planted run again, the pipeline killed with SIGKILL `--kills` times at random moments and started again: artifacts,
-           changes, traders, orders and equity must be those of the run that was left alone, each trader started once, no process left.
+kills      the first planted run again, the pipeline killed with SIGKILL `--kills` times at random moments and started again: changes,
+           traders, orders and equity must be those of the run that was left alone, each trader started once, no process left.
 roll-back  a champion is succeeded by a better one, whose market then turns: what it earned by it loses. It must be rolled back, each
            trader going on from what the one before it held.
 
@@ -83,20 +83,28 @@ def finish(runs: pathlib.Path, words: Sequence[str], begun: float) -> Run:
 
 
 def state_of(runs: pathlib.Path) -> dict[str, Any]:
-    """Artifacts, changes, deployments, and what every trader did, to the last digit."""
+    """Artifacts by the order in which they came, changes, deployments, and what every trader did, to the last digit. (An artifact's
+    checksum is also one of where it lies and when it was made.)"""
     with contextlib.closing(Registry(runs)) as registry:
+        numbers = {entry.checksum[:12]: str(number) for number, entry in enumerate(registry.entries())}
+
+        def named(text: str) -> str:
+            for checksum, number in numbers.items():
+                text = text.replace(checksum, number)
+            return text
+
         traders: dict[str, Any] = {}
         for folder in sorted((runs / "traders").glob("*-*")):
             orders = read_orders(folder / "journal.sqlite")
-            traders[folder.name] = {
+            traders[named(folder.name)] = {
                 "equity": {mark["bar"]: mark["equity"] for mark in read_marks(folder / "journal.sqlite")},
                 "orders": [(order["bar"], order["asset"], order["side"], order["filled_quantity"]) for order in orders],
             }
         return {
             "studies": registry.studies(),
-            "artifacts": {entry.checksum[:12]: entry.state for entry in registry.entries()},
-            "changes": [(one.checksum[:12], one.before, one.after) for one in registry.changes()],
-            "deployments": [(one.checksum[:12], one.trader, one.exit_code) for one in registry.deployments()],
+            "artifacts": [entry.state for entry in registry.entries()],
+            "changes": [(numbers[one.checksum[:12]], one.before, one.after) for one in registry.changes()],
+            "deployments": [(named(one.trader), one.exit_code) for one in registry.deployments()],
             "traders": traders,
         }
 
@@ -155,8 +163,8 @@ def one_road(kind: str, seed: int, folder: pathlib.Path, options: argparse.Names
     holds = run.code == 0 and not left_running(run.runs)
     if kind == "planted":
         holds &= len(champions) == 1 and run.seconds < MINUTES * 60
-        names = [name for name in run.state["traders"] if name.startswith("champion-")]
-        holds &= len(names) == 1 and read_progress(run.runs / "traders" / names[0] / "journal.sqlite").is_over
+        folders = list((run.runs / "traders").glob("champion-*"))
+        holds &= len(folders) == 1 and read_progress(folders[0] / "journal.sqlite").is_over
         said = "promoted" if champions else f"REFUSED: {failing(run.runs)[1]}"
     else:
         names, _ = failing(run.runs)
@@ -172,42 +180,56 @@ def one_road(kind: str, seed: int, folder: pathlib.Path, options: argparse.Names
     return holds, run
 
 
-def kills(undisturbed: Run, folder: pathlib.Path, options: argparse.Namespace) -> bool:
-    """The run with the pipeline killed again and again; whether it ends as the one that was not."""
-    chance, runs, begun = random.Random(options.seed), folder / "killed", time.monotonic()
-    words, killed = of_market("planted", options.seed, options), 0
-    spread = undisturbed.seconds / (options.kills + 1)
+ONE_ROAD = {
+    "studies": {"pipeline": 16},
+    "artifacts": ["champion"],
+    "changes": [
+        ("0", None, "candidate"),
+        ("0", "candidate", "validated"),
+        ("0", "validated", "shadow"),
+        ("0", "shadow", "champion"),
+    ],
+    "deployments": [("shadow-0-1", 0), ("champion-1-1-0", 0)],
+}
+"""What must be there once a planted market has been through: everything once."""
+
+
+def kills(undisturbed: Run | None, folder: pathlib.Path, options: argparse.Namespace) -> bool:
+    """The run with the pipeline killed again and again, in as many runs as it takes; whether each ends as one that was not."""
+    chance, killed, rounds, holds = random.Random(options.seed), 0, 0, True
+    spread = options.spread if undisturbed is None else undisturbed.seconds / (options.kills + 1)
+    expected = ONE_ROAD if undisturbed is None else {**undisturbed.state, **ONE_ROAD}
+    words = of_market("planted", options.seed, options)
     while killed < options.kills:
-        process = start(runs, words)
-        try:
-            process.wait(chance.uniform(0.1, 2 * spread))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            killed += 1
-            steps = [line for line in (runs / "pipeline.txt").read_text().splitlines() if line[:1].isalpha()]
-            print(
-                f"  killed after {time.monotonic() - begun:.0f} s; last told: {steps[-1] if steps else 'nothing'}", flush=True
-            )
-        else:
-            break
-    run = finish(runs, words, begun)
-    differing = [name for name in run.state if run.state[name] != undisturbed.state[name]]
-    twice = {name for _, name, _ in run.state["deployments"] if [one for _, one, _ in run.state["deployments"]].count(name) > 1}
-    left = left_running(runs)
-    holds = run.code == 0 and not differing and not twice and not left and killed == options.kills
-    started = len(run.state["deployments"])
-    print(
-        f"killed {killed} times: {started} traders started, {len(twice)} of them twice, {len(left)} left, {run.seconds:.0f} s"
-    )
-    print(
-        f"  studies, artifacts, changes, traders, orders and equity are those of the run that was left alone: {_said(not differing)}"
-    )
-    for name in differing:
-        print(f"  {name} differ:\n    {str(undisturbed.state[name])[:600]}\n    {str(run.state[name])[:600]}")
-    if not holds:
-        print(run.printed[-3000:])
-        clear_away(runs)
+        rounds += 1
+        runs, begun = folder / f"killed-{rounds}", time.monotonic()
+        while killed < options.kills:
+            process = start(runs, words)
+            try:
+                process.wait(chance.uniform(0.1, 2 * spread))
+                break
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                killed += 1
+                steps = [line for line in (runs / "pipeline.txt").read_text().splitlines() if line[:1].isalpha()]
+                print(
+                    f"  killed after {time.monotonic() - begun:.0f} s; last told: {steps[-1] if steps else 'nothing'}",
+                    flush=True,
+                )
+        run = finish(runs, words, begun)
+        differing = [name for name in expected if run.state[name] != expected[name]]
+        left = left_running(runs)
+        ended_well = run.code == 0 and not differing and not left
+        what = "everything was done once, traders, orders and equity" if undisturbed else "everything was done once, and all"
+        print(f"run {rounds}, killed up to {killed} times in all, {run.seconds:.0f} s, {len(left)} processes left")
+        print(f"  {what} are as where nothing is killed: {_said(ended_well)}", flush=True)
+        for name in differing:
+            print(f"  {name} differ:\n    {str(expected[name])[:600]}\n    {str(run.state[name])[:600]}")
+        if not ended_well:
+            print(run.printed[-3000:])
+            clear_away(runs)
+        holds &= ended_well
     return holds
 
 
@@ -355,11 +377,12 @@ def main() -> int:
         ("seeds", 5),
         ("kills", 10),
         ("env-steps", 1_000_000),
-        ("held-out", 1_000),
+        ("held-out", 500),
         ("seed", 0),
         ("turn", 1_400),
     ):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--spread", type=float, default=15, help="seconds between kills, where no run was left alone before")
     parser.add_argument("--speed", type=float, default=14_400, help="of the account's exchange in the roll-back")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--markets", nargs="+", choices=("planted", "martingale"), default=["planted", "martingale"])
@@ -368,7 +391,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         undisturbed = None
-        if "road" in options.parts or "kills" in options.parts:
+        if "road" in options.parts:
             for kind in options.markets:
                 ended = []
                 for seed in range(options.seed, options.seed + options.seeds):
@@ -377,7 +400,7 @@ def main() -> int:
                     undisturbed = run if kind == "planted" and seed == options.seed else undisturbed
                 text = "promoted" if kind == "planted" else "refused, by gates of chance alone"
                 claims[f"{sum(ended)} of {len(ended)} {kind} are {text}"] = all(ended)
-        if "kills" in options.parts and undisturbed is not None:
+        if "kills" in options.parts:
             claims["a pipeline that is killed ends as one that is not"] = kills(undisturbed, folder, options)
         if "roll-back" in options.parts:
             claims["a champion that fails is rolled back, and positions are handed over"] = roll_back(folder, options)
