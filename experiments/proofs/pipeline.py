@@ -293,7 +293,11 @@ def roll_back(folder: pathlib.Path, options: argparse.Namespace) -> bool:
 
     def trader(place: int) -> pathlib.Path | None:
         return next(
-            (path for path in (runs / "traders").glob(f"champion-1-{place}-*") if len(read_marks(path / "journal.sqlite")) > 5),
+            (
+                path
+                for path in (runs / "traders").glob(f"champion-1-{place}-*")
+                if read_progress(path / "journal.sqlite").marks > 5
+            ),
             None,
         )
 
