@@ -63,6 +63,10 @@ class _Failure(NamedTuple):
     said: str
 
 
+class _Unfit(InputError):
+    """An artifact that cannot be judged now: a machine that is busy decides slowly."""
+
+
 class Pipeline:
     """One run of the pipeline. It may be killed at any moment: nothing that it remembers is needed by the next one."""
 
@@ -113,7 +117,7 @@ class Pipeline:
         try:
             self._carry_out(step)
         except InputError as error:
-            self._fail(step.name, str(error), for_good=True)
+            self._fail(step.name, str(error), for_good=not isinstance(error, _Unfit))
         else:
             if not isinstance(step, Child):
                 self._failures.pop(step.name, None)
@@ -181,12 +185,12 @@ class Pipeline:
     def _judge(self, checksum: str, state: str) -> None:
         """Promoted or, with the gates that do not hold, retired: it is not judged again.
 
-        Raises InputError for a candidate of which something is unknown or broken that says nothing of what it is worth.
+        Raises _Unfit for a candidate of which something is unknown, broken or slow that says nothing of what it is worth.
         """
         judged = judge(self._registry, checksum, self._config.gates)
         figures = as_figures(judged.gates)
         if state == "candidate" and judged.refused and not any(gate.is_statistical for gate in judged.refused):
-            raise InputError(f"{checksum[:12]} stays {state}: {said(judged.refused)}")
+            raise _Unfit(f"{checksum[:12]} stays {state}: {said(judged.refused)}")
         if judged.refused:
             text = f"refused     {checksum[:12]} stays {state} and is retired: {said(judged.refused)}"
             self._registry.change(checksum, "retired", said(judged.refused), figures)

@@ -306,6 +306,8 @@ def roll_back(folder: pathlib.Path, options: argparse.Namespace) -> bool:
     first = until(lambda: trader(1), process, MINUTES * 60)
     process.kill()
     process.wait()
+    if first is None:
+        return fell_short(runs)
     careful = champion()
     print(
         f"first       {careful}, champion after {time.monotonic() - begun:.0f} s; the pipeline is killed, its trader goes on",
@@ -313,9 +315,13 @@ def roll_back(folder: pathlib.Path, options: argparse.Namespace) -> bool:
     )
     process = start(runs, ["name=eager", *common])
     second = until(lambda: trader(2), process, MINUTES * 60)
+    if second is None:
+        return fell_short(runs)
     eager = champion()
     print(f"second      {eager}, champion in its place after {time.monotonic() - begun:.0f} s", flush=True)
     third = until(lambda: trader(3), process, MINUTES * 60)
+    if third is None:
+        return fell_short(runs)
     again = champion()
     print(f"rolled back to {again} after {time.monotonic() - begun:.0f} s", flush=True)
     code = process.wait()
@@ -327,10 +333,6 @@ def roll_back(folder: pathlib.Path, options: argparse.Namespace) -> bool:
             if line.startswith(("promoted", "refused", "rolled", "retired", "stop", "sell"))
         )
     )
-    if first is None or second is None or third is None:
-        print(text[-3000:])
-        clear_away(runs)
-        return False
     handed = [hand_over(first, second), hand_over(second, third)]
     left = left_running(runs)
     holds = careful != eager and again == careful and all(handed) and code == 0 and not left
@@ -338,6 +340,13 @@ def roll_back(folder: pathlib.Path, options: argparse.Namespace) -> bool:
     if not holds:
         clear_away(runs)
     return holds
+
+
+def fell_short(runs: pathlib.Path) -> bool:
+    """Told, with nothing left running."""
+    print((runs / "pipeline.txt").read_text()[-3000:])
+    clear_away(runs)
+    return False
 
 
 def hand_over(old: pathlib.Path, new: pathlib.Path) -> bool:
