@@ -1,7 +1,7 @@
 """One command from a study to a champion on paper, honest about chance, killed at any moment, and taking back what fails.
 
     python experiments/proofs/pipeline.py [--seeds 5] [--kills 10] [--parts road kills roll-back] [--env-steps 1000000]
-        [--held-out 500] [--seed 0] [--turn 1400] [--speed 14400] [--spread 15]
+        [--held-out 500] [--seed 0] [--turn 1400] [--speed 21600] [--spread 15]
 
 road       `cappuccino pipeline run` on markets with something to learn (planted) and with nothing (martingale), `--seeds` of each: a
            study of 16 trials, its best one validated and proved, held against the gates as they are shipped, traded as a shadow, and as
@@ -43,8 +43,8 @@ PROGRAM = "import sys; from cappuccino.cli import main; sys.exit(main(sys.argv[1
 PARTS = ("road", "kills", "roll-back")
 ASSETS = ("ONE", "TWO", "THREE")
 MINUTES = 15
-BEFORE, SHADOW = 16_000, 240
-"""Bars before the cut, and those that a shadow trades."""
+BEFORE, SHADOW, COMPARED = 16_000, 240, 900
+"""Bars before the cut, those that a shadow trades, and those that one trades that has a champion to beat."""
 STATISTICAL = {"deflated", "pbo", "information", "fees", "champion", "live_growth"}
 SMALL = ("agent=apg", "space=apg", "validation=kfold_purged", "seeds=1", f"shadow_bars={SHADOW}")
 
@@ -301,8 +301,8 @@ def roll_back(folder: pathlib.Path, options: argparse.Namespace) -> bool:
             None,
         )
 
-    # The first learns to trade little, at ten times the costs.
-    process = start(runs, ["name=careful", "training.cost_factor=10", *common])
+    # The first learns to trade little, at twenty times the costs; the second is compared with it over more bars than are asked.
+    process = start(runs, ["name=careful", "training.cost_factor=20", *common])
     first = until(lambda: trader(1), process, MINUTES * 60)
     process.kill()
     process.wait()
@@ -313,7 +313,7 @@ def roll_back(folder: pathlib.Path, options: argparse.Namespace) -> bool:
         f"first       {careful}, champion after {time.monotonic() - begun:.0f} s; the pipeline is killed, its trader goes on",
         flush=True,
     )
-    process = start(runs, ["name=eager", *common])
+    process = start(runs, ["name=eager", *common, f"shadow_bars={COMPARED}"])
     second = until(lambda: trader(2), process, MINUTES * 60)
     if second is None:
         return fell_short(runs)
@@ -396,7 +396,7 @@ def main() -> int:
     ):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--spread", type=float, default=15, help="seconds between kills, where no run was left alone before")
-    parser.add_argument("--speed", type=float, default=14_400, help="of the account's exchange in the roll-back")
+    parser.add_argument("--speed", type=float, default=21_600, help="of the account's exchange in the roll-back")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--markets", nargs="+", choices=("planted", "martingale"), default=["planted", "martingale"])
     options = parser.parse_args()
