@@ -126,7 +126,9 @@ def leaves(group: str, config: Any, key: str = "name") -> Iterator[str]:
     if key in values:
         yield f"{group}={values.pop(key)}"
     for name, value in values.items():
-        if value != {}:
+        if isinstance(value, dict):  # of which the shipped ones are empty
+            yield from (f"+{group}.{name}.{one}={quoted(its)}" for one, its in value.items())
+        else:
             yield f"{group}.{name}={quoted(value)}"
 
 
@@ -139,8 +141,6 @@ def quoted(value: Any) -> str:
             return str(value).lower()
         case list():
             return f"[{','.join(map(quoted, value))}]"
-        case dict():
-            return "{" + ",".join(f"{key}:{quoted(one)}" for key, one in value.items()) + "}"
         case str() if not _PLAIN.fullmatch(value) or value in ("null", "true", "false"):
             escaped = value.replace("\\", "\\\\").replace("'", "\\'") if "'" in value else value
             return f"'{escaped}'"
