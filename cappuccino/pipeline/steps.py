@@ -160,7 +160,7 @@ class Flatten:
 
 @dataclasses.dataclass(frozen=True)
 class StopExchange:
-    """Of an account whose replay is over."""
+    """Of an account that nobody trades any more, or whose replay is over."""
 
     account: int
 
@@ -169,7 +169,7 @@ class StopExchange:
         return f"stop-{exchange_name(self.account)}"
 
     def __str__(self) -> str:
-        return f"stop {exchange_name(self.account)}, whose replay is over"
+        return f"stop {exchange_name(self.account)}, on which nobody trades any more"
 
 
 @dataclasses.dataclass(frozen=True)

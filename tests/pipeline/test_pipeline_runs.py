@@ -17,7 +17,7 @@ from small_artifact import SMALL, make_artifact
 
 from cappuccino import write_ahead
 from cappuccino.cli import INPUT_ERROR, main
-from cappuccino.pipeline import launching
+from cappuccino.pipeline import launching, work
 from cappuccino.pipeline.places import Places
 from cappuccino.registry.registry import Registry, Trial
 from cappuccino.sweep import storage
@@ -85,7 +85,10 @@ def test_a_registry_that_is_damaged_is_said_in_one_line(runs: pathlib.Path, term
     assert states(runs) == {checksum: "candidate"}
 
 
-def test_an_artifact_that_is_missing_is_not_promoted(runs: pathlib.Path, terminal: pytest.CaptureFixture[str]) -> None:
+def test_an_artifact_that_is_missing_is_not_promoted(
+    runs: pathlib.Path, terminal: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "AGAIN_S", 0.1)
     checksum = candidate(runs, "one", 0, "pipeline")
     folder = runs / "registry" / "artifacts" / checksum
     folder.rename(runs / "moved")
