@@ -17,6 +17,7 @@ class Help(NamedTuple):
 ACTIONS: dict[str, tuple[str, ...]] = {
     "data": ("fetch", "inspect"),
     "registry": ("list", "show", "compare", "promote", "rollback", "prune"),
+    "pipeline": ("run",),
 }
 """Commands that take a second word."""
 
@@ -158,6 +159,30 @@ COMMANDS: dict[str, Help] = {
             ("gates.deflated=0.95", "and gates.pbo, information, fee_factor, ...: what must be shown"),
             ("reason=TEXT", "why, for the record"),
             ("keep=3", "retired artifacts that `prune` leaves"),
+        ),
+    ),
+    "pipeline": Help(
+        "search, validate, promote, trade on paper, watch and roll back, unattended",
+        "Works out from the study's storage, the registry and the traders what is to be done next, does it, and looks\n"
+        "again: a study, its best trial validated, its artifact held against the gates, a shadow trader, the champion's\n"
+        "trader, the champion's roll-back where it fails. Traders are processes of their own, which go on without it. It may\n"
+        "be killed at any moment and goes on where it was. It ends when nothing is left to do.",
+        (
+            "cappuccino pipeline run data=files data.path=bars/binance_1h shadow_bars=336",
+            "cappuccino pipeline run data=alpaca broker=alpaca data.assets=[BTC,ETH] data.start=2022-01-01 "
+            "data.train_end=2025-01-01 data.valid_end=2025-07-01 retrain_days=30",
+            "cappuccino pipeline run experiment=planted agent=apg space=apg dry_run=true",
+        ),
+        (
+            *_DATA_KEYS,
+            ("space=ppo trials=16", "the search: what of (a choice of sweep=), and how many trials"),
+            ("agent=... network=... training.env_steps=...", "and all else that `train` takes"),
+            ("validation=cpcv seeds=3 stress=none", "how the best trial is validated"),
+            ("gates.deflated=0.95", "and gates.shadow_days, live_drawdown, ...: what must be shown"),
+            ("shadow_bars=720", "bars that a shadow trades before it is judged"),
+            ("retrain_days=30", "days of new bars after which the next study begins"),
+            ("broker=local|alpaca", "where the champion trades; shadows have an exchange of their own"),
+            ("dry_run=true", "print what would be done"),
         ),
     ),
     "exchange": Help(

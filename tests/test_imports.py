@@ -15,7 +15,7 @@ PACKAGE = ROOT / "cappuccino"
 
 # Lower layers first; a module may import its own layer and those below.
 LAYERS = (
-    ("errors", "deadline", "write_ahead", "holding", "thinning", "listening"),
+    ("errors", "deadline", "write_ahead", "process", "bootstrap", "holding", "thinning", "listening"),
     ("bars",),
     ("features", "plan"),
     ("market", "mesh", "risk"),
@@ -46,6 +46,8 @@ COMPOSED = {
     "sweep",
     "validation",
     "publish",
+    "deployment",
+    "pipeline",
 }
 """What puts the layers together: no layer imports it, but for the shape of the configuration (`config`)."""
 
@@ -67,9 +69,10 @@ WITHOUT_JAX = (
     "commands.validate_causality",
     "commands.registry",
     "commands.dashboard",
+    "commands.pipeline",
     *(
         ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-        for name in ("config", "broker", "trading", "dashboard")
+        for name in ("config", "broker", "trading", "registry", "pipeline", "dashboard")
         for path in sorted((PACKAGE / name).rglob("*.py"))
         if path.name != "__main__.py"
     ),

@@ -70,3 +70,9 @@ def test_a_trader_that_is_killed_again_and_again_ends_as_one_that_was_not() -> N
 @pytest.mark.slow
 def test_orders_survive_whatever_is_done_to_them() -> None:
     assert run("order_states", "--examples", "2000").strip().endswith(": holds")
+
+
+@pytest.mark.slow
+def test_a_pipeline_that_is_killed_leads_to_a_champion_and_does_nothing_twice() -> None:
+    printed = run("pipeline", "--parts", "kills", "--kills", "3", "--env-steps", "262144", "--held-out", "400")
+    assert printed.count(": holds") == 2

@@ -12,10 +12,9 @@ from rich.table import Table
 from cappuccino.bars.clock import utc
 from cappuccino.config.roots import RegistryConfig
 from cappuccino.errors import InputError, Refusal
-from cappuccino.registry.gates import Gate, as_figures, failed, shadow_gates, validation_gates
-from cappuccino.registry.limits import measured_limits
-from cappuccino.registry.registry import Entry, Registry
-from cappuccino.registry.states import State
+from cappuccino.registry.gates import Gate, failed, live_gates, shadow_gates, validation_gates
+from cappuccino.registry.promotion import promote, said
+from cappuccino.registry.registry import Registry
 
 SHOWN = 12
 """Characters of a checksum on the screen."""
@@ -66,6 +65,8 @@ def _show(registry: Registry, config: RegistryConfig, console: Console) -> None:
     console.print(_gates_table("validation", validation_gates(entry.figures, config.gates)))
     if "shadow" in entry.figures:
         console.print(_gates_table("on paper", shadow_gates(entry.figures, config.gates)))
+    if "live" in entry.figures:
+        console.print(_gates_table("as champion", live_gates(entry.figures, config.gates)))
     table = _table("when", "from", "to", "why", title="changes")
     for change in registry.changes(entry.checksum):
         table.add_row(utc(int(change.at))[:16], change.before or "", change.after, change.reason)
@@ -95,40 +96,13 @@ def _compare(registry: Registry, config: RegistryConfig, console: Console) -> No
 
 def _promote(registry: Registry, config: RegistryConfig, console: Console) -> None:
     """One state further, if the gates before it hold."""
-    entry = registry.entry(registry.find(_given(config.artifact, "artifact=CHECKSUM")))
-    steps: dict[State, State] = {"candidate": "validated", "validated": "shadow", "shadow": "champion"}
-    if entry.state not in steps:
-        raise InputError(
-            f"artifact {entry.checksum[:SHOWN]} is {entry.state}; candidates, validated ones and shadows are promoted"
-        )
-    after = steps[entry.state]
-    gates: list[Gate] = []
-    if after == "validated":
-        registry.record(entry.checksum, "limits", measured_limits(registry.store.folder(entry.checksum)))
-        gates = validation_gates(registry.entry(entry.checksum).figures, config.gates)
-    elif after == "champion":
-        gates = [*shadow_gates(entry.figures, config.gates), *_against_champion(registry, entry, config)]
-    if gates:
-        console.print(_gates_table(f"from {entry.state} to {after}", gates))
-    refused = failed(gates)
-    if refused:
-        raise Refusal(f"artifact {entry.checksum[:SHOWN]} stays {entry.state}: {said(refused)}")
-    registry.change(entry.checksum, after, config.reason, as_figures(gates))
-    console.print(f"{after:<11} {entry.checksum[:SHOWN]}", highlight=False)
-
-
-def _against_champion(registry: Registry, entry: Entry, config: RegistryConfig) -> list[Gate]:
-    champion = registry.champion()
-    if champion is None:
-        return []
-    from cappuccino.registry.paired import better_than  # brings JAX, which no other action needs
-
-    return [better_than(_equity(entry), _equity(champion), config.gates)]
-
-
-def _equity(entry: Entry) -> dict[int, float]:
-    """On paper, by bar."""
-    return {int(bar): value for bar, value in entry.figures.get("shadow", {}).get("equity", {}).items()}
+    checksum = registry.find(_given(config.artifact, "artifact=CHECKSUM"))
+    judged = promote(registry, checksum, config.gates, config.reason)
+    if judged.gates:
+        console.print(_gates_table(f"from {judged.before} to {judged.after}", judged.gates))
+    if judged.refused:
+        raise Refusal(f"artifact {checksum[:SHOWN]} stays {judged.before}: {said(judged.refused)}")
+    console.print(f"{judged.after:<11} {checksum[:SHOWN]}", highlight=False)
 
 
 def _roll_back(registry: Registry, config: RegistryConfig, console: Console) -> None:
@@ -143,11 +117,6 @@ def _prune(registry: Registry, config: RegistryConfig, console: Console) -> None
     console.print(
         f"pruned      {len(sizes)} artifacts, {sum(sizes.values()) / 1e6:.1f} MB; their records stay", highlight=False
     )
-
-
-def said(gates: Sequence[Gate]) -> str:
-    """Gates in a sentence: what was found of each, and what was asked."""
-    return "; ".join(f"{gate.name} is {gate.found}, asked is {gate.asked}" for gate in gates)
 
 
 def _said(gate: Gate | None) -> str:

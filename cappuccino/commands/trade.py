@@ -21,6 +21,7 @@ from cappuccino.config.composition import data_from, group_from, save_config
 from cappuccino.config.costs import CostsConfig
 from cappuccino.config.roots import TradeCommandConfig
 from cappuccino.config.trading import LocalBrokerConfig
+from cappuccino.deployment import deployed
 from cappuccino.errors import InputError, Refusal
 from cappuccino.trading import hosts
 from cappuccino.trading.clock import Clock, ExchangeClock, RealClock
@@ -71,6 +72,7 @@ def start(config: TradeCommandConfig, console: Console) -> Summary:
         fee=Decimal(str(trade.fee_bps)) / 10_000,
         foreign=cast(Foreign, trade.foreign),
         limits=None if config.risk is None else config.risk.limits,
+        takes_over=None if trade.takes_over is None else folder.parent / trade.takes_over,
         log_mb=config.watch.log_mb,
         logs_kept=config.watch.logs_kept,
     )
@@ -79,7 +81,8 @@ def start(config: TradeCommandConfig, console: Console) -> Summary:
 
         @contextlib.contextmanager
         def watched(log: Log) -> Iterator[Watch]:
-            with open_watch(config.watch, trade.name, log, venue.clock.now, manifest.bar_seconds) as watch:
+            known = contextlib.nullcontext() if trade.dry_run else deployed(config.runs_dir, artifact.checksum, trade.name)
+            with known, open_watch(config.watch, trade.name, log, venue.clock.now, manifest.bar_seconds) as watch:
                 told.append(watch)
                 yield watch
 

@@ -9,10 +9,10 @@ import time
 from rich.console import Console
 from rich.live import Live
 
-from cappuccino.artifact.runtime import load_artifact
 from cappuccino.commands import trade
-from cappuccino.config.composition import data_from, load_trade_config
+from cappuccino.config.composition import load_trade_config
 from cappuccino.config.roots import DeskConfig, TradeCommandConfig
+from cappuccino.deployment import session_of
 from cappuccino.errors import Halted, InputError, Refusal
 from cappuccino.trading import accept
 from cappuccino.trading.clock import RealClock
@@ -23,7 +23,6 @@ from cappuccino.trading.latch import KillSwitch
 from cappuccino.trading.review import review
 from cappuccino.trading.review_table import review_table, write_review
 from cappuccino.trading.ruled import stops_in_force
-from cappuccino.trading.session import load_session
 from cappuccino.trading.status import status_of, status_table
 
 REFRESH_S = 2.0
@@ -141,16 +140,7 @@ def _history(config: DeskConfig, folder: pathlib.Path, console: Console) -> None
 
 
 def _review(config: DeskConfig, folder: pathlib.Path, console: Console) -> None:
-    stored = load_trade_config(folder / CONFIG_NAME)
-    artifact = load_artifact(stored.artifact)
-    session = load_session(
-        folder,
-        artifact.manifest,
-        artifact.decide,
-        max_hole_bars=data_from(artifact.manifest.config["data"]).max_hole_bars,
-        venue_fee=stored.trade.fee_bps / 1e4,
-    )
-    rows = review(session)
+    rows = review(session_of(folder))
     console.print(review_table(rows))
     if config.out is not None:
         write_review(rows, pathlib.Path(config.out))

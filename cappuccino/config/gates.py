@@ -20,6 +20,10 @@ class GatesConfig:
     shadow_days: float
     shadow_decisions: int
     shadow_stops: int | None
+    live_bars: int
+    live_drawdown: float | None
+    live_stops: int | None
+    live_confidence: float | None
     confidence: float
     draws: int
     seed: int
@@ -27,4 +31,6 @@ class GatesConfig:
     def __post_init__(self) -> None:
         check_ranges("gates", self, deflated="[0, 1)", pbo="[0, 1]", fee_factor="[1, inf)", decide_ms="(0, inf)")
         check_ranges("gates", self, shadow_days="[0, inf)", shadow_decisions="[0, inf)", shadow_stops="[0, inf)")
+        check_ranges("gates", self, live_bars="[21, inf)", live_drawdown="(0, 1)", live_stops="[0, inf)")
+        check_ranges("gates", self, live_confidence="(0.5, 1)")
         check_ranges("gates", self, confidence="(0.5, 1)", draws="[100, inf)", seed="[0, 4294967295]")

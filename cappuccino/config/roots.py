@@ -11,6 +11,7 @@ from cappuccino.config.costs import CostsConfig
 from cappuccino.config.data import DataConfig
 from cappuccino.config.faults import FaultsGroupConfig
 from cappuccino.config.gates import GatesConfig
+from cappuccino.config.pipeline import TradersConfig
 from cappuccino.config.risk import RiskConfig
 from cappuccino.config.stress import StressConfig
 from cappuccino.config.trading import (
@@ -300,6 +301,40 @@ class DataCommandConfig:
             raise InputError(f"data.source is {self.data.source!r}; only data=alpaca can be fetched")
 
 
+@dataclasses.dataclass
+class PipelineConfig(LearningConfig):
+    """`cappuccino pipeline run`. `name` is the first study's."""
+
+    action: str
+    dry_run: bool
+    space: str
+    trials: int
+    search: list[str]
+    validation: ValidationConfig
+    verdict: VerdictConfig
+    stress: StressConfig | None
+    gates: GatesConfig
+    broker: BrokerConfig
+    seeds: int
+    agreement: float
+    shadow_bars: int
+    retrain_days: float | None
+    trade: TradersConfig
+    poll_s: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("action", self.action, ("run",))
+        if "/" in self.name:
+            raise InputError(f"name is {self.name!r}; it is the name of a study, without '/'")
+        check_ranges("", self, trials="[2, inf)", seeds="[1, inf)", agreement="[0, 1]", shadow_bars="[24, inf)")
+        check_ranges("", self, retrain_days="(0, inf)", poll_s="[0.05, 3600]")
+        if self.data.source == "alpaca" and self.data.valid_end is None:
+            raise InputError(
+                "data.train_end and data.valid_end are null; name both: where bars keep coming, shares of them keep moving"
+            )
+
+
 ROOTS: dict[str, type[Any]] = {
     "train": TrainConfig,
     "validate": ValidateConfig,
@@ -311,6 +346,7 @@ ROOTS: dict[str, type[Any]] = {
     "trade": TradeCommandConfig,
     "trade_desk": DeskConfig,
     "dashboard": DashboardConfig,
+    "pipeline": PipelineConfig,
     "doctor": DoctorConfig,
     "doctor_notify": DoctorNotifyConfig,
     "data": DataCommandConfig,

@@ -95,8 +95,15 @@ class TraderConfig:
     allow_outside: list[str]
     fee_bps: float
     foreign: str
+    takes_over: str | None
 
     def __post_init__(self) -> None:
         check_name("trade.name", self.name)
         check_ranges("trade", self, capital="(0, inf)", bars="[1, inf)", fee_bps="[0, 1000]")
         check_choice("trade.foreign", self.foreign, ("refuse", "adopt", "ignore"))
+        if self.takes_over is None:
+            return
+        check_name("trade.takes_over", self.takes_over)
+        if self.takes_over == self.name or self.dry_run:
+            said = "the trader itself" if self.takes_over == self.name else "no dry run: it finishes what that one had begun"
+            raise InputError(f"trade.takes_over is {self.takes_over}; it names another trader, and {said} is none")

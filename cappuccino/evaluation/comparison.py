@@ -10,10 +10,10 @@ import numpy as np
 
 from cappuccino.agents.networks import Policy
 from cappuccino.bars import Origin
+from cappuccino.bootstrap import FEWEST, bootstrap_interval, sharpe_ratio
 from cappuccino.env import EnvParams
 from cappuccino.evaluation.backtest import Path, Strategy, backtest_span, policy_strategy
 from cappuccino.evaluation.baselines import EQUAL_REBALANCED, RANDOM, baselines, held_name, random_strategy
-from cappuccino.evaluation.bootstrap import FEWEST, bootstrap_interval, sharpe_ratio
 from cappuccino.evaluation.metrics import Benchmarks, bars_a_year, measure
 from cappuccino.evaluation.splits import Span, iso
 from cappuccino.market import Market, MarketSpec

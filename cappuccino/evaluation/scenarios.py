@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float, Int
 
 from cappuccino.bars import BarTable
 from cappuccino.bars.frames import PRICES
+from cappuccino.bootstrap import resampled_rows
 from cappuccino.errors import InputError
-from cappuccino.evaluation.bootstrap import resampled_rows
 
 
 def dropped_bars(bars: BarTable, *, share: float, seed: int) -> BarTable:

@@ -6,7 +6,10 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from cappuccino.bars.clock import utc
+from cappuccino.bootstrap import bootstrap_interval, mean_log_growth
 from cappuccino.config.gates import GatesConfig
 
 Figures = Mapping[str, Mapping[str, Any]]
@@ -125,6 +128,46 @@ def shadow_gates(figures: Figures, config: GatesConfig) -> list[Gate]:
     is_fresh = seen["first_bar"] > known["last_bar"]
     said = f"from {utc(int(seen['first_bar']))}, validated to {utc(int(known['last_bar']))}"
     return [*gates, Gate("fresh_bars", is_fresh, said, "bars that no earlier step has read")]
+
+
+def live_gates(figures: Figures, config: GatesConfig) -> list[Gate]:
+    """What a champion must keep showing; nothing is asked of one that has not traded yet."""
+    seen = figures.get("live")
+    if seen is None:
+        return []
+    gates = [
+        Gate(
+            "live_unexplained",
+            seen["bars_unexplained"] == 0,
+            f"{seen['bars_unexplained']} bars",
+            "at every bar at most 0.1 % of the causes and a cent an order",
+        )
+    ]
+    if config.live_drawdown is not None:
+        said = f"{seen['drawdown']:.1%} from its highest"
+        gates.append(
+            Gate("live_drawdown", seen["drawdown"] <= config.live_drawdown, said, f"at most {config.live_drawdown:.1%}")
+        )
+    if config.live_stops is not None:
+        gates.append(Gate("live_stops", seen["stops"] <= config.live_stops, f"{seen['stops']}", f"at most {config.live_stops}"))
+    promised = figures.get("validation", {}).get("growth")
+    if config.live_confidence is not None and promised is not None and len(seen["equity"]) > config.live_bars:
+        gates.append(_live_growth(seen["equity"], promised["low"], config.live_confidence, config))
+    return gates
+
+
+def _live_growth(equity: Mapping[str, float], promised: float, confidence: float, config: GatesConfig) -> Gate:
+    """Whether the upper end of log growth is above what validation found at its lower end."""
+    values = np.array([equity[bar] for bar in sorted(equity, key=int)], np.float64)
+    returns = values[1:] / values[:-1] - 1
+    asked = f"not below {1e4 * promised:+.3f}e-4 a bar, the lower end of its validation, with {confidence:.0%} confidence"
+    if float(np.std(returns)) <= 1e-12:
+        return Gate("live_growth", promised <= 0, "it holds nothing", asked, is_statistical=True)
+    rng = np.random.default_rng(config.seed)
+    # Of an interval both ends are told; what is asked is one.
+    found = bootstrap_interval(returns, mean_log_growth, rng=rng, draws=config.draws, confidence=2 * confidence - 1)
+    said = f"{1e4 * found.estimate:+.3f}e-4 a bar, at most {1e4 * found.high:+.3f}e-4, over {len(returns)} bars"
+    return Gate("live_growth", found.high >= promised, said, asked, is_statistical=True)
 
 
 def failed(gates: Sequence[Gate]) -> list[Gate]:

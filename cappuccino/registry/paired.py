@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
+from cappuccino.bootstrap import FEWEST, active_growth, bootstrap_interval
 from cappuccino.config.gates import GatesConfig
-from cappuccino.evaluation.bootstrap import FEWEST, active_growth, bootstrap_interval
 from cappuccino.registry.gates import Gate
 
 

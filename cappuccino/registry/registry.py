@@ -63,12 +63,17 @@ class Deployment:
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """A study's trial."""
+    """A study's trial. state: how it ended, or that it did not. value: None where it has none that is a number."""
 
     number: int
     state: str
     value: float | None
     parameters: dict[str, Any]
+
+
+def store_of(runs_dir: pathlib.Path | str) -> ArtifactStore:
+    """The artifacts of the registry below a folder of runs."""
+    return ArtifactStore(pathlib.Path(runs_dir) / REGISTRY_NAME / "artifacts")
 
 
 class Registry:
@@ -78,9 +83,8 @@ class Registry:
     """
 
     def __init__(self, runs_dir: pathlib.Path | str, now: Callable[[], float] = time.time, *, read_only: bool = False) -> None:
-        folder = pathlib.Path(runs_dir) / REGISTRY_NAME
-        self.path = folder / "registry.sqlite"
-        self.store = ArtifactStore(folder / "artifacts")
+        self.path = pathlib.Path(runs_dir) / REGISTRY_NAME / "registry.sqlite"
+        self.store = store_of(runs_dir)
         self._engine = schema.open_to_read(self.path) if read_only else schema.open_engine(self.path)
         self._now = now
 
@@ -115,6 +119,13 @@ class Registry:
         )
         with self._transaction() as db:
             return {name: number for name, number in db.execute(counted.group_by(schema.studies.c.name))}
+
+    def trials(self, study: str) -> list[Trial]:
+        """A study's trials by number; none of a study that is not known."""
+        mine = select(schema.trials).where(schema.trials.c.study == study).order_by(schema.trials.c.number)
+        with self._transaction() as db:
+            rows = db.execute(mine).mappings().all()
+        return [Trial(row["number"], row["state"], row["value"], json.loads(row["parameters"])) for row in rows]
 
     def add(self, folder: pathlib.Path, *, name: str, study: str | None = None, trial: int | None = None) -> str:
         """Take an artifact in as a candidate, if it is not known; its checksum. Raises InputError if it is damaged."""
@@ -245,10 +256,13 @@ class Registry:
         ]
 
     def begin_deployment(self, checksum: str, trader: str) -> int:
-        """A trader of an artifact began; the number by which its end is told."""
+        """A trader of an artifact began; the number by which its end is told. It held no other end open: an earlier one of its name
+        that never told one has been killed, and ends now without an exit code."""
         row = {"checksum": checksum, "trader": trader, "began": self._now()}
+        mine = (schema.deployments.c.trader == trader) & schema.deployments.c.ended.is_(None)
         with self._transaction() as db:
             self._state(db, checksum)
+            db.execute(schema.deployments.update().where(mine).values(ended=self._now()))
             return int(db.execute(schema.deployments.insert(), row).inserted_primary_key[0])  # type: ignore[index]
 
     def end_deployment(self, number: int, exit_code: int) -> None:

@@ -11,8 +11,9 @@ import datetime
 import os
 import pathlib
 import socket
-import subprocess
 from typing import Any
+
+from cappuccino import process
 
 _PROC = pathlib.Path("/proc")
 
@@ -54,22 +55,14 @@ def read_lease(value: Any) -> Lease | None:
 
 def this_process() -> Owner:
     """The process that asks."""
-    pid = os.getpid()
-    return Owner(socket.gethostname(), _scope(), pid, _started(pid) or "")
+    return Owner(socket.gethostname(), _scope(), *process.this_process())
 
 
 def is_alive(owner: Owner) -> bool | None:
     """None if it runs where this process cannot see it: on another host, in another container, before the last boot."""
     if (owner.host, owner.scope) != (socket.gethostname(), _scope()):
         return None
-    try:
-        os.kill(owner.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it is there, and another user's
-    started = _started(owner.pid)
-    return started is None or started == owner.started
+    return process.is_alive(process.Process(owner.pid, owner.started))
 
 
 def why_over(lease: Lease, now: float) -> str | None:
@@ -88,15 +81,3 @@ def _scope() -> str:
         return f"{(_PROC / 'sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return ""
-
-
-def _started(pid: int) -> str | None:
-    """When a process started, in the system's own words; "" if it has ended but was not yet waited for; None if unknown."""
-    if (_PROC / "self/stat").exists():
-        try:
-            fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return None
-        return "" if fields[0] in "ZX" else fields[19]
-    answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or None

@@ -144,7 +144,7 @@ def _search(
                 name,
                 console,
             ).run()
-        conclude(shared, settings, base.validation, folder, console)
+        conclude(shared, settings, base.validation, config.runs_dir, console)
         if failed and (left := _unfinished(shared)):
             raise InputError(
                 f"{failed} workers failed and {left} of {shared.n_trials} trials have not ended; give the command again"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import pathlib
 from collections import Counter
 
@@ -13,6 +15,7 @@ from cappuccino.config.sweep import OBJECTIVES, SweeperConfig
 from cappuccino.config.validation import ValidationConfig
 from cappuccino.errors import InputError
 from cappuccino.evaluation.report import UNDEFINED, signed
+from cappuccino.registry.registry import Registry, Trial
 from cappuccino.sweep.best import write_best
 from cappuccino.sweep.ends import end_of
 from cappuccino.sweep.report import write_study_report
@@ -26,9 +29,13 @@ MOST_OVERFIT = 0.1
 
 
 def conclude(
-    shared: SharedStudy, settings: SweeperConfig, validation: ValidationConfig | None, folder: pathlib.Path, console: Console
+    shared: SharedStudy, settings: SweeperConfig, validation: ValidationConfig | None, runs_dir: str, console: Console
 ) -> None:
-    """Write `best.yaml` and `report.html` of a study and say in a sentence what came of it. validation: None on a hold-out."""
+    """Write `best.yaml` and `report.html` of a study, put it into the registry, and say in a sentence what came of it.
+
+    validation: None on a hold-out.
+    """
+    folder = pathlib.Path(runs_dir) / shared.study.study_name
     folder.mkdir(parents=True, exist_ok=True)
     best = shared.best()
     found = None if best is None or not _did_something(best) else significance_of(shared.study, best)
@@ -50,6 +57,7 @@ def conclude(
         "Trials": f"{shared.counted()} of {shared.n_trials} begun or ended, {settings.seeds} seed{'s' * (settings.seeds > 1)} each",
         "Sampler and pruner": f"{type(shared.study.sampler).__name__}, {settings.pruner}",
     }
+    _register(shared.study, settings, runs_dir)
     write_study_report(shared.study, folder / "report.html", facts, said)
     console.print(said, highlight=False)
     if best is not None and _did_something(best):
@@ -58,6 +66,18 @@ def conclude(
             f"best        {folder / 'best.yaml'}; train it again with: python train.py best={shared.study.study_name}"
         )
     console.print(f"report      {folder / 'report.html'}")
+
+
+def _register(study: optuna.Study, settings: SweeperConfig, runs_dir: str) -> None:
+    """Put the study as it is now into the registry."""
+    trials = [
+        Trial(
+            one.number, end_of(one), one.value if one.value is not None and math.isfinite(one.value) else None, dict(one.params)
+        )
+        for one in study.get_trials(deepcopy=False)
+    ]
+    with contextlib.closing(Registry(runs_dir)) as registry:
+        registry.add_study(study.study_name, objective=settings.objective, direction=settings.direction, trials=trials)
 
 
 def _overfitting(study: optuna.Study, folder: pathlib.Path) -> dict[str, str]:

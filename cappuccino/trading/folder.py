@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import logging
 import logging.handlers
-import os
 import pathlib
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any, NoReturn, Protocol, TextIO, runtime_checkable
 import structlog
 
 from cappuccino.errors import Refusal
+from cappuccino.process import Process, this_process
 
 JOURNAL_NAME = "journal.sqlite"
 DRY_JOURNAL_NAME = "dry.sqlite"
@@ -67,7 +67,8 @@ def _held(path: pathlib.Path, refusal: str) -> Iterator[None]:
         if not _taken(file):
             raise Refusal(f"{refusal} (process {_pid(file)})")
         file.truncate(0)
-        file.write(f"{os.getpid()}\n")
+        pid, started = this_process()
+        file.write(f"{pid} {started}\n")
         file.flush()
         yield
 
@@ -88,6 +89,12 @@ def _taken(file: TextIO) -> bool:
 
 def running(folder: pathlib.Path) -> int | None:
     """The process that trades in the folder; None if none does."""
+    found = holder(folder)
+    return None if found is None else found.pid
+
+
+def holder(folder: pathlib.Path) -> Process | None:
+    """The process that trades in the folder, with what sets it apart from a later one of its number; None if none does."""
     path = folder / LOCK_NAME
     if not path.exists():
         return None
@@ -95,11 +102,16 @@ def running(folder: pathlib.Path) -> int | None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return int(_pid(file) or 0)
+            pid, _, started = _written(file).partition(" ")
+            return Process(int(pid or 0), started)
     return None
 
 
 def _pid(file: TextIO) -> str:
+    return _written(file).partition(" ")[0]
+
+
+def _written(file: TextIO) -> str:
     file.seek(0)
     return file.read().strip()
 

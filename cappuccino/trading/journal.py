@@ -176,6 +176,14 @@ class Journal:
         where = f"WHERE state NOT IN ({marks}) OR (state = 'abandoned' AND sent_at >= ?) ORDER BY rowid"
         return self._intents(where, (*sorted(FINAL), sent_since))
 
+    def orders_since(self, created_since: float) -> list[Intent]:
+        """Intents written down not before a time."""
+        return self._intents("WHERE created_at >= ? ORDER BY rowid", (created_since,))
+
+    def last_decided(self) -> int | None:
+        """The last bar at which something was decided."""
+        return self._db.execute("SELECT max(bar) FROM decisions WHERE phase != 'none'").fetchone()[0]
+
     def fills_since_anchor(self) -> list[FillSince]:
         """What was filled and is not yet counted in the anchor."""
         rows = self._db.execute(

@@ -8,10 +8,11 @@ import pathlib
 import sqlite3
 from collections import Counter
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from cappuccino.errors import InputError
 from cappuccino.trading.journal import LISTS
+from cappuccino.trading.records import OVER
 
 _COUNTED_ORDERS = "SELECT state, count(*) AS number FROM orders GROUP BY state"
 
@@ -75,6 +76,34 @@ def read_marks(path: pathlib.Path | str, *, last: int = -1) -> list[dict[str, An
     """The last marks (-1: all): bar, at, equity, cash (text), positions by asset (text), risk as in `Mark`."""
     rows = _without_place(_read(path, _last("marks", "bar"), last))
     return [{**row, **{name: json.loads(row[name]) for name in ("positions", "risk")}} for row in rows]
+
+
+class Progress(NamedTuple):
+    """How far a journal has come. bars: handled; marks: of these, with `last_bar` the last. halted: why, None if it is not."""
+
+    bars: int
+    marks: int
+    last_bar: int | None
+    is_over: bool
+    halted: str | None
+
+
+def read_progress(path: pathlib.Path | str) -> Progress:
+    """Of a journal, without reading all of it; of nothing where there is none yet."""
+    if not pathlib.Path(path).is_file():
+        return Progress(0, 0, None, is_over=False, halted=None)
+    try:
+        with contextlib.closing(sqlite3.connect(f"{pathlib.Path(path).resolve().as_uri()}?mode=ro", uri=True)) as db:
+            if db.execute("PRAGMA user_version").fetchone() == (0,):  # it is being made
+                return Progress(0, 0, None, is_over=False, halted=None)
+            (bars,) = db.execute("SELECT count(*) FROM decisions").fetchone()
+            marks, last = db.execute("SELECT count(*), max(bar) FROM marks").fetchone()
+            reason = db.execute("SELECT reason FROM decisions ORDER BY bar DESC LIMIT 1").fetchone()
+            halt = db.execute("SELECT is_halted, reason FROM halts ORDER BY rowid DESC LIMIT 1").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise InputError(f"{path} is not a journal that can be read: {error}") from None
+    is_over = reason is not None and (reason[0] or "").startswith(OVER)
+    return Progress(bars, marks, last, is_over=is_over, halted=halt[1] if halt is not None and halt[0] else None)
 
 
 def read_drift(path: pathlib.Path | str) -> list[dict[str, Any]]:

@@ -40,6 +40,9 @@ NEXT: Mapping[State, frozenset[State]] = {
 
 Phase = Literal["sells", "buys", "done", "none"]
 
+OVER = "the replay is over"
+"""How the reason begins why nothing was decided at the last bar of a replay."""
+
 CASH = "USD"
 """The key of the quote currency in figures by asset."""
 

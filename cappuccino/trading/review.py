@@ -105,6 +105,12 @@ class ReviewedBar:
     unexplained: float
     carried: float
 
+    @property
+    def is_explained(self) -> bool:
+        """Whether at most 0.1 % of the causes and a cent an order is left."""
+        causes = sum(map(abs, self.causes.values()))
+        return abs(self.unexplained) <= 0.001 * causes + 0.01 * max(1, self.orders)
+
 
 def model_trades(
     holdings: Holdings, targets: Float[np.ndarray, "A"], prices: BarPrices, rules: OrderRules, costs: Costs

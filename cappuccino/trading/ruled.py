@@ -12,6 +12,7 @@ from jaxtyping import Float
 from cappuccino.risk import RULES, Limits, Marks, RiskState, day_of, first, observe, reset
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.sizing import OwnAccount
+from cappuccino.trading.succession import begun_with
 
 _SAME = 1e-12
 """Changes of a weight below this are rounding."""
@@ -46,10 +47,11 @@ class RiskRules:
             return None
         marks = Marks(account.holdings, account.closes, np.float64(account.equity), day_of(closed_at))
         releases, last = self._journal.releases(), self._journal.last_mark()
-        if last is None or last.risk is None:
+        remembered = begun_with(self._journal).risk if last is None else last.risk
+        if remembered is None:
             before, seen = first(marks, xp=np), releases
         else:
-            before, seen = state_of(last.risk), last.risk["releases"]
+            before, seen = state_of(remembered), remembered["releases"]
         if releases > seen and (before.is_stopped or before.is_day_stopped):
             before = reset(before, marks)
         state = observe(before, marks, self._limits, xp=np)

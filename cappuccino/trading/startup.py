@@ -31,17 +31,18 @@ def check_skew(ours: float, venues: float, most: float) -> None:
         raise Refusal(f"this machine's clock is {ours - venues:+.0f} s off the venue's; set it right")
 
 
-def check_identity(journal: Journal, *, artifact: str, account: str, capital: Decimal, now: float) -> None:
+def check_identity(journal: Journal, *, artifact: str, account: str, capital: Decimal, takes_over: str, now: float) -> None:
     """Write down whose folder this is at the first start; later raises Refusal if it is another's."""
     meta = journal.meta()
-    ours = {"artifact": artifact, "account": account, "capital": f"{capital:f}"}
+    ours = {"artifact": artifact, "account": account, "capital": f"{capital:f}", "takes_over": takes_over}
     if not meta:
         journal.set_meta(**ours, started=datetime.datetime.fromtimestamp(now, datetime.UTC).isoformat())
         return
     for name, value in ours.items():
-        if meta[name] != value:
+        if meta.get(name, "") != value:
             raise Refusal(
-                f"{journal.path} began with {name} {meta[name]}, this is {value}: use another trade.name, or what it began with"
+                f"{journal.path} began with {name} {meta.get(name) or 'nothing'}, this is {value or 'nothing'}: use another "
+                "trade.name, or what it began with"
             )
 
 

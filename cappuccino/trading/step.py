@@ -31,10 +31,11 @@ from cappuccino.trading.latch import KillSwitch
 from cappuccino.trading.orders import LIST_MARGIN_S, OrderDesk
 from cappuccino.trading.patience import NoDecision, Patience
 from cappuccino.trading.reconcile import Foreign, Reconciler, own_figures
-from cappuccino.trading.records import Anchor, Decision, Mark
+from cappuccino.trading.records import OVER, Anchor, Decision, Mark
 from cappuccino.trading.ruled import RiskRules
 from cappuccino.trading.sizing import OwnAccount, dust, fitted_buys, left_out, own_account, plan
 from cappuccino.trading.strangers import Strangers
+from cappuccino.trading.succession import take_over
 from cappuccino.trading.timing import Timing
 from cappuccino.trading.venue_reader import VenueReader, increments_of
 from cappuccino.trading.watch import Watch
@@ -51,7 +52,7 @@ class TraderSettings:
     account is reserved for good. max_hole_bars: missing bars in a row that are filled, as in training.
     bars: how many bars to handle, None for ever. allow_outside: features whose drift is tolerated.
     fee: the most that the venue takes of a fill, as a fraction. foreign: what to do about what is not the trader's.
-    limits: of the risk rules, None for no rules.
+    limits: of the risk rules, None for no rules. takes_over: folder of the trader whose account and holdings it goes on with.
     timing: None for the one that suits the bars. log_mb, logs_kept: when the log is rotated, and how many are kept.
     """
 
@@ -64,6 +65,7 @@ class TraderSettings:
     fee: Decimal = Decimal("0.0025")
     foreign: Foreign = "refuse"
     limits: Limits | None = None
+    takes_over: pathlib.Path | None = None
     timing: Timing | None = None
     log_mb: float | int = 10
     logs_kept: int = 10
@@ -159,8 +161,14 @@ class BarStep:
             listed, _ = self._reader.rules(until)
             startup.check_listed(listed, manifest.assets)
             hold_account(state.id)
+            self._take_over(state.id, increments_of(listed, manifest.assets), until)
             startup.check_identity(
-                journal, artifact=self._artifact, account=state.id, capital=self._settings.capital, now=clock.now()
+                journal,
+                artifact=self._artifact,
+                account=state.id,
+                capital=self._settings.capital,
+                takes_over="" if self._settings.takes_over is None else self._settings.takes_over.name,
+                now=clock.now(),
             )
             self._strangers.meet(self._patience.ask(broker.open_orders, until))
             if journal.anchor() is None:
@@ -188,6 +196,28 @@ class BarStep:
         except NoDecision as reason:
             raise Refusal(f"the venue could not be reached at the start: {reason}") from None
         return state.id, execution
+
+    def _take_over(self, account: str, increments: dict[str, Decimal], until: float) -> None:
+        """At the first start of a trader that takes another's place."""
+        if self._settings.takes_over is None or self._journal.meta():
+            return
+        take_over(
+            self._settings.takes_over,
+            self._journal,
+            self._broker,
+            self._reader,
+            self._clock,
+            self._timing,
+            self._log,
+            artifact=self._artifact,
+            account=account,
+            capital=self._settings.capital,
+            assets=self._manifest.assets,
+            bar_seconds=self._manifest.bar_seconds,
+            fee=self._settings.fee,
+            increments=increments,
+            until=until,
+        )
 
     def _check_first(self, state: AccountState, positions: dict[str, Position], until: float) -> None:
         """Before the first bar: raises Refusal, at the quotes of now, for an account that the first bar would refuse."""
@@ -250,7 +280,7 @@ class BarStep:
             risk = self._risk.see(account, close)
             mark = self._mark(bar, account, positions, risk)
             if is_last:
-                raise NoDecision("the replay is over: nothing could be filled")
+                raise NoDecision(f"{OVER}: nothing could be filled")
             self._check_drift(view)
             decision, orders = self._plan(bar, view, account, listed, rules, risk, notes)
             self.seen.latency_s = time.perf_counter() - parsed - waited

@@ -10,10 +10,14 @@ from cappuccino.trading.identity import is_of_a_trader
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.patience import NoDecision
 from cappuccino.trading.reconcile import Foreign
+from cappuccino.trading.succession import begun_with
 
 
 class Strangers:
-    """What the trader does about them: refuses to trade, cancels them (adopt) or leaves them alone (ignore)."""
+    """What the trader does about them: refuses to trade, cancels them (adopt) or leaves them alone (ignore).
+
+    Orders of the trader that was taken over are no strangers; one that is open after all is canceled.
+    """
 
     def __init__(self, broker: Broker, journal: Journal, assets: Collection[str], foreign: Foreign) -> None:
         self._broker, self._journal, self._assets, self._foreign = broker, journal, assets, foreign
@@ -27,6 +31,9 @@ class Strangers:
         strange = [
             order for order in orders if order.asset in self._assets and self._journal.intent(order.client_order_id) is None
         ]
+        before = begun_with(self._journal).orders
+        self._cancel([order for order in strange if order.client_order_id in before and not order.is_terminal])
+        strange = [order for order in strange if order.client_order_id not in before]
         others = [order for order in strange if is_of_a_trader(order.client_order_id)]
         if others:
             raise Refusal(
@@ -42,14 +49,15 @@ class Strangers:
                 "or say trade.foreign=adopt (they are canceled, what they filled becomes the trader's) or trade.foreign=ignore"
             )
         if self._foreign == "adopt":
-            for order in found:
-                try:
-                    self._broker.cancel(order.id)
-                except (OrderRejected, UnknownOutcome) as error:
-                    raise NoDecision(
-                        f"the order {order.client_order_id}, which is not ours, was not canceled: {error}"
-                    ) from None
+            self._cancel(found)
         return {"strangers": _names(found)}
+
+    def _cancel(self, orders: Sequence[Order]) -> None:
+        for order in orders:
+            try:
+                self._broker.cancel(order.id)
+            except (OrderRejected, UnknownOutcome) as error:
+                raise NoDecision(f"the order {order.client_order_id}, which is not ours, was not canceled: {error}") from None
 
 
 def _names(orders: Sequence[Order]) -> str:

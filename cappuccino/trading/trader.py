@@ -24,6 +24,7 @@ from cappuccino.trading.folder import DRY_JOURNAL_NAME, JOURNAL_NAME, Log, accou
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.latch import KillSwitch
 from cappuccino.trading.step import BarStep, Decide, TraderSettings
+from cappuccino.trading.succession import begun_with
 from cappuccino.trading.timing import Timing
 from cappuccino.trading.watch import Unwatched, Watch
 
@@ -73,10 +74,10 @@ class Trader:
         """Trade until `bars` are handled, the replay is over, or SIGTERM or SIGINT comes.
 
         Raises Refusal where a person has to look first: another trader in the folder or on the account, another artifact,
-        account or capital than at the first start, a blocked account, keys that are not taken, too little equity, drift of the
-        features, figures or orders on the venue that the journal does not explain. Raises Halted when the kill switch is
-        thrown, after open orders are canceled and, if that is wanted, everything is sold; and where the venue has an order of
-        an intent's id that is not the intent's, which throws it.
+        account, capital or predecessor than at the first start, one that cannot be taken over, a blocked account, keys that are
+        not taken, too little equity, drift of the features, figures or orders on the venue that the journal does not explain.
+        Raises Halted when the kill switch is thrown, after open orders are canceled and, if that is wanted, everything is sold;
+        and where the venue has an order of an intent's id that is not the intent's, which throws it.
         """
         settings = self._settings
         with (
@@ -208,7 +209,9 @@ class Trader:
         if self._settings.dry_run:
             return closed
         is_in_time = self._clock.now() - running <= timing.late
-        return closed if is_in_time and journal.decision(closed) is None else running
+        before = begun_with(journal).decided
+        is_decided = journal.decision(closed) is not None or (before is not None and before >= closed)
+        return closed if is_in_time and not is_decided else running
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

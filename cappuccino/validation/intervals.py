@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from cappuccino.config.verdict import VerdictConfig
-from cappuccino.evaluation.bootstrap import (
+from cappuccino.bootstrap import (
     FEWEST,
     Interval,
     Statistic,
@@ -20,6 +19,7 @@ from cappuccino.evaluation.bootstrap import (
     mean_log_growth,
     sharpe_ratio,
 )
+from cappuccino.config.verdict import VerdictConfig
 from cappuccino.evaluation.comparison import AGENT
 from cappuccino.validation.crossed import Crossed
 from cappuccino.validation.verdict import Verdict

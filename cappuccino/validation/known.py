@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cappuccino.evaluation.baselines import EQUAL_REBALANCED
+from cappuccino.evaluation.comparison import AGENT
 
 
 def figures_of(numbers: Mapping[str, Any], last_bar: int) -> dict[str, Any]:
@@ -14,6 +15,7 @@ def figures_of(numbers: Mapping[str, Any], last_bar: int) -> dict[str, Any]:
     last_bar: opening of the last bar that anything of it read.
     """
     verdict, overfitting = numbers["verdict"], numbers["overfitting"]
+    growth = numbers["intervals"][AGENT]["growth"]
     information = numbers["intervals"][EQUAL_REBALANCED]["information"]
     return {
         "found": verdict["found"],
@@ -22,6 +24,7 @@ def figures_of(numbers: Mapping[str, Any], last_bar: int) -> dict[str, Any]:
         "trials": verdict["trials"],
         "pbo": None if overfitting is None else overfitting["pbo"],
         "information_low": None if information is None else information["low"],
+        "growth": None if growth is None or growth["low"] is None else {"estimate": growth["estimate"], "low": growth["low"]},
         "growth_by_fees": numbers["growth_by_fees"],
         "last_bar": last_bar,
     }

@@ -12,8 +12,8 @@ import numpy as np
 from scipy.stats import spearmanr
 
 import cappuccino
+from cappuccino.bootstrap import Interval
 from cappuccino.evaluation.backtest import Path
-from cappuccino.evaluation.bootstrap import Interval
 from cappuccino.evaluation.comparison import AGENT
 from cappuccino.evaluation.definitions import METRICS
 from cappuccino.evaluation.metrics import Benchmarks, bars_a_year, measure

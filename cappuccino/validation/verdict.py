@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from cappuccino.bootstrap import Interval, active_growth, bootstrap_interval
 from cappuccino.config.verdict import VerdictConfig
 from cappuccino.evaluation.baselines import CASH, EQUAL_REBALANCED
-from cappuccino.evaluation.bootstrap import Interval, active_growth, bootstrap_interval
 from cappuccino.evaluation.metrics import hedged, return_figures
 from cappuccino.evaluation.report import MINUS, signed
 from cappuccino.evaluation.sharpe import expected_maximum_sharpe, probabilistic_sharpe

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cappuccino.errors import InputError
-from cappuccino.evaluation.bootstrap import (
+from cappuccino.bootstrap import (
     active_growth,
     block_length,
     bootstrap_interval,
@@ -22,6 +21,7 @@ from cappuccino.evaluation.bootstrap import (
     resampled_rows,
     sharpe_ratio,
 )
+from cappuccino.errors import InputError
 
 
 def autoregressive(noise: np.ndarray, phi: float) -> np.ndarray:

@@ -12,7 +12,7 @@ from hypothesis import given
 
 from cappuccino.config import compose
 from cappuccino.config.gates import GatesConfig
-from cappuccino.registry.gates import as_figures, failed, shadow_gates, validation_gates
+from cappuccino.registry.gates import as_figures, failed, live_gates, shadow_gates, validation_gates
 from cappuccino.registry.paired import better_than
 
 CONFIG: GatesConfig = compose("registry").gates
@@ -139,3 +139,45 @@ def test_the_record_says_what_was_found(deflated: float, pbo: float, information
     assert ("information" in held) == (information > 0)
     assert ("fees" in held) == (growth > 0)
     assert {name for name, one in as_figures(gates).items() if one["holds"]} == held
+
+
+def living(growth: float, promised: float | None, **changes: Any) -> dict[str, dict[str, Any]]:
+    """A champion of 400 bars, with what its validation said at the lower end."""
+    steps = np.random.default_rng(1).normal(growth, 0.002, 400)
+    equity = {str(k * 3600): value for k, value in enumerate((1e5 * np.exp(np.cumsum(steps))).tolist())}
+    live = {"bars_unexplained": 0, "stops": 0, "drawdown": 0.1, "equity": equity, **changes}
+    return {"live": live, "validation": {"growth": None if promised is None else {"estimate": 2 * promised, "low": promised}}}
+
+
+@pytest.mark.parametrize(
+    ("figures", "gate", "is_statistical"),
+    [
+        (living(3e-4, 3e-4, bars_unexplained=1), "live_unexplained", False),
+        (living(3e-4, 3e-4, drawdown=0.21), "live_drawdown", False),
+        (living(3e-4, 3e-4, stops=1), "live_stops", False),
+        (living(-3e-4, 3e-4), "live_growth", True),
+    ],
+)
+def test_each_gate_of_a_champion_can_fail_alone(figures: dict, gate: str, is_statistical: bool) -> None:
+    (one,) = failed(live_gates(figures, CONFIG))
+    assert (one.name, one.is_statistical) == (gate, is_statistical)
+
+
+def test_a_champion_that_does_what_it_promised_holds_and_is_not_asked_before_it_has_traded() -> None:
+    assert failed(live_gates(living(3e-4, 3e-4), CONFIG)) == []
+    assert live_gates({"validation": {"growth": {"low": 3e-4}}}, CONFIG) == []
+    few = living(-3e-4, 3e-4)
+    few["live"]["equity"] = dict(list(few["live"]["equity"].items())[: CONFIG.live_bars])
+    assert failed(live_gates(few, CONFIG)) == []
+    assert failed(live_gates(living(-3e-4, None), CONFIG)) == []
+
+
+def test_a_champion_as_good_as_promised_is_hardly_ever_taken_back() -> None:
+    """Of a hundred that earn in the mean what is asked at the lower end, one is expected to look worse by chance."""
+    refused = 0
+    for seed in range(100):
+        steps = np.random.default_rng(seed).normal(3e-4, 0.002, 400)
+        figures = living(0.0, 3e-4)
+        figures["live"]["equity"] = {str(k): value for k, value in enumerate(np.exp(np.cumsum(steps)).tolist())}
+        refused += bool(failed(live_gates(figures, CONFIG)))
+    assert refused <= 5

@@ -67,13 +67,20 @@ def restless(window: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def trader(
-    url: str, folder: pathlib.Path, manifest: Manifest, *, decide: Any = restless, broker: Any = None, **changes: Any
+    url: str,
+    folder: pathlib.Path,
+    manifest: Manifest,
+    *,
+    decide: Any = restless,
+    broker: Any = None,
+    artifact: str = "artifact",
+    **changes: Any,
 ) -> Trader:
     """A trader of `manifest` on a stepped exchange."""
     settings = TraderSettings(folder=folder, capital=Decimal(100_000), max_hole_bars=6)
     settings = dataclasses.replace(settings, **changes)
     broker = broker or AlpacaBroker("key", "secret", trading_url=url)
-    return Trader(manifest, "artifact", decide, broker, ExchangeClock(url, "stepped"), settings)
+    return Trader(manifest, artifact, decide, broker, ExchangeClock(url, "stepped"), settings)
 
 
 def venue_of(table: BarTable, start: int, **config: Any) -> Venue:

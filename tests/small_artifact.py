@@ -26,13 +26,13 @@ SMALL = (
 )
 
 
-def make_artifact(runs: pathlib.Path) -> pathlib.Path:
-    """Export it below a folder of runs."""
-    config = compose("train", [*SMALL, "name=small", f"runs_dir={runs}"])
+def make_artifact(runs: pathlib.Path, name: str = "small", seed: int = 0) -> pathlib.Path:
+    """Export it below a folder of runs. Another seed has other opinions."""
+    config = compose("train", [*SMALL, f"name={name}", f"seed={seed}", f"runs_dir={runs}"])
     training = training_of(config, load_market(config.data, tuple(config.features.names), config.network.lookback))
     policy = training.policy(training.weights)
     policy.actor.output.kernel[...] = 100 * policy.actor.output.kernel[...]
     weights = nnx.split(policy, nnx.Param, ...)[1]
     keep_training(Part(training, best={"score": 1e-4, "sharpe": 1.25}, kept=(weights, 1), config=config))
-    assert main(["export", "run=small", f"runs_dir={runs}"]) == 0
-    return runs / "small" / "artifact"
+    assert main(["export", f"run={name}", f"runs_dir={runs}"]) == 0
+    return runs / name / "artifact"
