@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from cappuccino.errors import Halted, InputError, Refusal
 from cappuccino.help import ACTIONS, COMMANDS, DESKS, FORMS, PLAIN, command_help, overview
+from cappuccino.version import code_version
 
 INPUT_ERROR, REFUSED, HALTED, INTERRUPTED = 2, 3, 4, 130
 
@@ -59,6 +60,9 @@ def _complain(name: str, message: object, code: int) -> int:
 def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())
+        return 0
+    if words[0] == "--version":
+        print(f"cappuccino {code_version()}")
         return 0
     command, *rest = words
     if command not in COMMANDS:
