@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
+from cappuccino import extensions
 from cappuccino.errors import Halted, InputError, Refusal
 from cappuccino.help import ACTIONS, COMMANDS, DESKS, FORMS, PLAIN, command_help, overview
 from cappuccino.version import code_version
@@ -70,6 +71,7 @@ def _run(words: list[str]) -> int:
     if "-h" in rest or "--help" in rest:
         print(command_help(command))
         return 0
+    extensions.load()
     if command in PLAIN:
         return importlib.import_module(f"cappuccino.commands.{command}").run(rest) or 0
     if command in FORMS:

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "cappuccino"
 
 # Lower layers first; a module may import its own layer and those below.
 LAYERS = (
-    ("errors", "deadline", "write_ahead", "version"),
+    ("errors", "deadline", "write_ahead", "version", "extensions"),
     ("bars",),
     ("features", "plan"),
     ("market", "mesh", "risk"),
