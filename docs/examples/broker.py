@@ -17,9 +17,8 @@ from cappuccino.trading.venue import Venue, add_broker
 class HttpBroker:
     def __init__(self, url: str, deadline_s: float) -> None:
         self._url, self._session = url, DeadlineSession(deadline_s)  # a request ends by then, answered or not
-        self._session.headers.update(
-            dict.fromkeys(("APCA-API-KEY-ID", "APCA-API-SECRET-KEY"), os.environ.get("VENUE_KEY", "any"))
-        )
+        key = os.environ.get("VENUE_KEY", "any")
+        self._session.headers.update({"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": key})
 
     def _ask(self, method: str, path: str, parse: Callable[[Any], Any], instead: Any = (), **options: Any) -> Any:
         """Raises OrderRejected for an error of the venue's whose code is not in `instead`, UnknownOutcome where nothing is known."""
