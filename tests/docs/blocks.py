@@ -42,10 +42,12 @@ SMALL: dict[str, tuple[str, ...]] = {
     "train -m sweep": ("hydra.sweeper.n_trials=4",),
     "train -m sampler": ("hydra.sweeper.n_trials=4",),
     "train -m folds": ("validation.groups=2", "hydra.sweeper.n_trials=2", "hydra.sweeper.seeds=1"),
-    "validate": (*_TRAINING, "seeds=1", "stress=none", "verdict.draws=50", "validation.groups=3", "validation.test_groups=1"),
-    "validate best": ("seeds=1", "stress=none", "verdict.draws=50", "validation.folds=2"),
+    "validate": (*_TRAINING, "seeds=1", "stress=none", "verdict.draws=100", "validation.groups=3", "validation.test_groups=1"),
+    "validate best": ("seeds=1", "stress=none", "verdict.draws=100", "validation.folds=2"),
     "validate causality": ("cuts=3", "rows=5"),
     "trade": ("trade.bars=4",),
+    "data=files": ("data.valid_end=2023-02-01",),
+    "features": ("features.names=[relative_volume_24,volatility_6_24]",),
 }
 """What is added to a command so that it takes seconds; `small` says which line is whose."""
 
@@ -109,13 +111,25 @@ def small(words: Sequence[str]) -> list[str]:
         keys = [f"{command} best"]
     elif (command == "validate" and "artifact" in named and not form) or (command == "trade" and "artifact" not in named):
         keys = []
+    keys += ["data=files"] if "data=files" in rest and command != "data" else []
+    trains = command in ("train", "validate") and not named & {"artifact", "features.names"}
+    keys += ["features"] if "data=files" in rest and trains else []
     return [*words, *(word for key in keys for word in SMALL.get(key, ()))]
 
 
 def is_ours(code: str) -> bool:
-    """Whether a shell block is nothing but commands of ours, one a line, so that this process can run it."""
+    """Whether a shell block is nothing but commands of ours, one a line, that this process can run.
+
+    It cannot where devices are divided, as searches and validations do: that has to be said before JAX computes anything.
+    """
     lines = [line for line in code.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
-    return all(re.match(r"(cappuccino|python train\.py) [^&|;$]*$", line) for line in lines)
+    divided = [words for words in commands(code) if words[0] in ("train", "validate") and _divides(words)]
+    return not divided and all(re.match(r"(cappuccino|python train\.py) [^&|;$]*$", line) for line in lines)
+
+
+def _divides(words: Sequence[str]) -> bool:
+    is_of_artifact = any(word == "causality" or word.startswith("artifact=") for word in words)
+    return "-m" in words or any(word.startswith("best=") for word in words) or (words[0] == "validate" and not is_of_artifact)
 
 
 def run(block: Block, folder: pathlib.Path, environment: Mapping[str, str], namespace: dict[str, Any]) -> str:
@@ -142,14 +156,18 @@ def _shell(block: Block, folder: pathlib.Path, environment: Mapping[str, str]) -
     """In a shell of its own, on a free port instead of the guide's."""
     shims = folder / ".bin"
     shims.mkdir(exist_ok=True)
-    shim = shims / "cappuccino"
-    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{__file__}" "$@"\n')
-    shim.chmod(0o755)
+    ours = f'"{sys.executable}" "{__file__}"'
+    for name, then in (
+        ("cappuccino", f'exec {ours} "$@"'),
+        ("python", f'if [ "$1" = train.py ]; then shift; exec {ours} train "$@"; fi; exec "{sys.executable}" "$@"'),
+    ):
+        (shims / name).write_text(f"#!/bin/sh\n{then}\n")
+        (shims / name).chmod(0o755)
     with socket.create_server(("127.0.0.1", 0)) as free:
         code = block.code.replace("8765", str(free.getsockname()[1]))
     path = os.pathsep.join([str(shims), str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
-        ["timeout", "--kill-after=5", "200", "bash", "-euo", "pipefail", "-c", code],
+        ["timeout", "--kill-after=5", "500", "bash", "-euo", "pipefail", "-c", code],
         cwd=folder,
         env={**os.environ, **environment, "PATH": path},
         capture_output=True,
