@@ -28,7 +28,7 @@ def test_every_page_of_the_guide_is_in_the_site(site: pathlib.Path) -> None:
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")}
     assert pages <= {path.stem for path in site.glob("*.html")}
     menu = (site / "index.html").read_text()
-    assert [page for page in pages if f'href="{page}.html"' not in menu and page != "index"] == []
+    assert [page for page in pages if f'href="./{page}.html"' not in menu and page != "index"] == []
 
 
 def test_nothing_is_loaded_from_another_host(site: pathlib.Path) -> None:
