@@ -87,10 +87,8 @@ def test_the_blocks_of_a_page_run_and_print_what_it_shows(
             continue
         # What a shell block imports comes from its own PYTHONPATH; cappuccino is found beside it.
         printed = run(block, folder, {**environment, "PYTHONPATH": str(ROOT)}, names)
-        shown = set(LABEL.findall(block.output or "")) - {
-            *CAUSES,
-            "stress",
-        }  # a review shows those that there are; `SMALL` leaves stress out
+        # A review shows the causes that there are, and `SMALL` leaves stress out.
+        shown = set(LABEL.findall(block.output or "")) - {*CAUSES, "stress"}
         assert shown <= set(LABEL.findall(printed)), f"{page}:{block.line} shows what was not printed: {printed}"
         assert block.output is None or shown, f"{page}:{block.line}: nothing in its output can be compared"
 
