@@ -14,16 +14,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from rich.console import Console
 
 from cappuccino import extensions
 from cappuccino.agents.encoders import ENCODERS
+from cappuccino.commands import trade
 from cappuccino.config import compose
 from cappuccino.env import REWARDS, Outcome, RewardWeights
-from cappuccino.errors import InputError
+from cappuccino.errors import InputError, Refusal
 from cappuccino.features import INDICATORS
 from cappuccino.features.series import Series
 from cappuccino.risk import Limits, Marks, RiskState, first, limited
 from cappuccino.risk.rules import OWN_RULES
+from cappuccino.trading import venue
 
 ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -145,3 +148,25 @@ def test_the_broker_passes_the_acceptance_table() -> None:
     done = subprocess.run(words, cwd=ROOT, env={**os.environ, **named}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("SKIPPED") == 1, done.stdout  # wrong keys, which are the broker's own
+
+
+@pytest.mark.parametrize(
+    ("real_money", "live", "error", "said"),
+    [
+        (True, False, Refusal, "broker mine trades real money: refused unless live trading was asked for"),
+        (False, True, InputError, "live=true goes with real money; broker mine says that it moves none"),
+        (True, True, InputError, r"nowhere/manifest\.json is missing"),  # to be confirmed for an artifact, which is not there
+    ],
+)
+def test_a_broker_of_ones_own_is_opened_for_real_money_only_if_that_was_asked_for_and_confirmed(
+    monkeypatch: pytest.MonkeyPatch, real_money: bool, live: bool, error: type[Exception], said: str
+) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr(extensions, "_added", {})
+    monkeypatch.setattr(venue, "BROKERS", {})
+    monkeypatch.setattr(trade, "BROKERS", venue.BROKERS)
+    venue.add_broker("mine", lambda *of: opened.append(of), real_money=real_money)  # type: ignore[arg-type]
+    config = compose("trade", ["artifact=nowhere", "broker=own", "broker.name=mine", f"live={live}"])
+    with pytest.raises(error, match=said), trade.venue_of(config, Console()):
+        pass
+    assert opened == []
