@@ -46,6 +46,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "validate best": ("seeds=1", "stress=none", "verdict.draws=100", "validation.folds=2"),
     "validate causality": ("cuts=3", "rows=5"),
     "trade": ("trade.bars=4",),
+    "trade faults": ("trade.allow_outside=[relative_volume_24,volatility_6_24]",),
     "data=files": ("data.valid_end=2023-02-01", "data.end=2023-03-01"),
     "experiment=planted": ("data.bars=3000", "data.train_end=null", "data.valid_end=null"),
     "features": ("features.names=[relative_volume_24,volatility_6_24]",),
@@ -112,6 +113,7 @@ def small(words: Sequence[str]) -> list[str]:
         keys = [f"{command} best"]
     elif (command == "validate" and "artifact" in named and not form) or (command == "trade" and "artifact" not in named):
         keys = []
+    keys += ["trade faults"] if command == "trade" and "faults" in named else []
     keys += ["data=files"] if "data=files" in rest and command != "data" else []
     keys += ["experiment=planted"] if "experiment=planted" in rest else []
     trains = command in ("train", "validate") and not named & {"artifact", "features.names"}
