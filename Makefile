@@ -2,6 +2,7 @@
 # make test    set up and run the whole test suite
 # make test-paper   the acceptance table against Alpaca's paper service, with the keys in the environment; places small orders
 # make lint    ruff and pyright
+# make docs    the guide as a site, in build/site
 # make proof NAME   one of the long proofs in experiments/proofs
 # make study NAME   one of the studies in experiments/studies
 # make bench   the benchmarks in experiments/benchmarks, those that need other packages included (ARGS=NAME: one of them)
@@ -15,7 +16,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt $(if $(WHEELS),--no-index --find-links "$(abspath $(WHEELS))")
 REQUIREMENTS := pyproject.toml constraints.txt
 
-.PHONY: help demo test test-paper lint proof study bench wheels setup setup-dev
+.PHONY: help demo test test-paper lint docs proof study bench wheels setup setup-dev
 .DEFAULT_GOAL := help
 
 help:
@@ -34,6 +35,9 @@ lint: setup-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/pyright
+
+docs: setup-dev
+	.venv/bin/zensical build --strict
 
 bench: .venv/installed-bench
 	.venv/bin/cappuccino bench $(ARGS)

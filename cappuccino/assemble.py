@@ -28,7 +28,6 @@ from cappuccino.features.normaliser import Normaliser, fit_normaliser
 from cappuccino.features.registry import FeatureSet
 from cappuccino.market import Market, MarketSpec, build_market
 from cappuccino.plan import OrderRules
-from cappuccino.risk import Limits
 from cappuccino.sources import load_bars
 from cappuccino.training.lanes import Lane
 from cappuccino.training.learner import Learner, TrainParams, TrainState
@@ -125,7 +124,7 @@ def env_params(
         ),
         capital=jnp.float32(env.capital),
         drawdown_limit=jnp.float32(env.drawdown_limit),
-        risk=None if risk is None else Limits(*map(jnp.float32, risk.limits)),
+        risk=None if risk is None else jax.tree.map(jnp.float32, risk.limits),
     )
 
 

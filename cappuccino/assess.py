@@ -7,7 +7,6 @@ import pathlib
 from rich.console import Console
 from rich.table import Table
 
-import cappuccino
 from cappuccino.agents.networks import Policy
 from cappuccino.assemble import Data, Training, env_params, network_shape
 from cappuccino.bars.synthetic import BAR_VOLATILITY
@@ -23,6 +22,7 @@ from cappuccino.evaluation.report import Context, shown, shown_unit, write_repor
 from cappuccino.evaluation.splits import Span
 from cappuccino.sources import hidden_drift
 from cappuccino.training.run import Run, config_hash
+from cappuccino.version import code_version
 
 SHOWN = ("total_return", "mean_log_growth", "sharpe", "max_drawdown", "turnover")
 """Figures of the table in the terminal; the report has them all."""
@@ -61,7 +61,7 @@ def assess(
     context = Context(
         run=str(run.folder),
         seed=config.seed,
-        code_version=cappuccino.__version__,
+        code_version=code_version(),
         config_hash=config_hash(config),
         notes=notes,
     )

@@ -15,8 +15,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
+from cappuccino import extensions
 from cappuccino.errors import Halted, InputError, Refusal
 from cappuccino.help import ACTIONS, COMMANDS, DESKS, FORMS, PLAIN, command_help, overview
+from cappuccino.version import code_version
 
 INPUT_ERROR, REFUSED, HALTED, INTERRUPTED = 2, 3, 4, 130
 
@@ -60,12 +62,16 @@ def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())
         return 0
+    if words[0] == "--version":
+        print(f"cappuccino {code_version()}")
+        return 0
     command, *rest = words
     if command not in COMMANDS:
         raise InputError(f"unknown command {command!r}; it must be one of {', '.join(COMMANDS)}")
     if "-h" in rest or "--help" in rest:
         print(command_help(command))
         return 0
+    extensions.load()
     if command in PLAIN:
         return importlib.import_module(f"cappuccino.commands.{command}").run(rest) or 0
     if command in FORMS:

@@ -298,7 +298,7 @@ def overview() -> str:
             *lines,
             "",
             "Example: cappuccino train data=files data.path=bars/binance_1h",
-            "`cappuccino COMMAND --help` says more.",
+            "`cappuccino COMMAND --help` says more, `cappuccino --version` which code this is.",
             "",
             _EXIT_CODES,
         ]

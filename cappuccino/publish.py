@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Bool
 
-import cappuccino
 from cappuccino.agents.networks import Policy
 from cappuccino.artifact.export import export_artifact
 from cappuccino.artifact.manifest import BarOrigin, FeatureRange, NormaliserValues, TrainedCosts
@@ -20,6 +19,7 @@ from cappuccino.assemble import Data
 from cappuccino.config.roots import LearningConfig
 from cappuccino.features.normaliser import training_range
 from cappuccino.training.run import config_hash
+from cappuccino.version import code_version
 
 
 def publish(
@@ -62,7 +62,7 @@ def publish(
         training_range=FeatureRange(low=tuple(map(_floats, low)), high=tuple(map(_floats, high))),
         validation=dict(validation),
         origin=BarOrigin(spec.origin.source, spec.origin.venue, spec.origin.quote),
-        code_version=cappuccino.__version__,
+        code_version=code_version(),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 

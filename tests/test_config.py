@@ -139,13 +139,14 @@ def test_classes_hold_no_values() -> None:
 
 
 def test_names_that_code_elsewhere_defines_are_the_same_here() -> None:
-    from cappuccino.agents.networks import NETWORKS
+    from cappuccino.agents.encoders import ENCODERS
+    from cappuccino.agents.networks import MLP
     from cappuccino.config.training import NETWORK_NAMES
     from cappuccino.env.rewards import REWARDS
     from cappuccino.features.registry import SETS
 
     assert set(REWARDS) == set(REWARD_NAMES)
-    assert set(NETWORKS) == set(NETWORK_NAMES)
+    assert {MLP, *ENCODERS} == set(NETWORK_NAMES)
     stored = {path.stem: yaml.safe_load(path.read_text())["names"] for path in (conf_dir() / "features").glob("*.yaml")}
     assert stored == {name: list(features) for name, features in SETS.items()}
 

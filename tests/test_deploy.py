@@ -1,17 +1,22 @@
-"""The files for a trader's supervision: what systemd says of the unit, and that restarts and exit codes belong together."""
+"""The files for a trader's supervision: what systemd says of the unit, that restarts and exit codes belong together, and that what
+the container file copies is enough to build from."""
 
 from __future__ import annotations
 
 import configparser
+import os
 import pathlib
 import shutil
 import subprocess
+import sys
+import zipfile
 
 import pytest
 
 from cappuccino import cli
 
-DEPLOY = pathlib.Path(__file__).parents[1] / "docs" / "deploy"
+ROOT = pathlib.Path(__file__).parents[1]
+DEPLOY = ROOT / "docs" / "deploy"
 UNIT = DEPLOY / "cappuccino-trader@.service"
 
 
@@ -49,3 +54,37 @@ def test_no_key_is_in_what_is_shipped() -> None:
     lines = [line for line in (DEPLOY / "Containerfile").read_text().splitlines() if not line.startswith("#")]
     assert not any(line.startswith(("ARG", "ENV")) and "KEY" in line.upper() for line in lines)
     assert lines.index("USER trader") < next(i for i, line in enumerate(lines) if line.startswith("ENTRYPOINT"))
+
+
+def instructions() -> list[list[str]]:
+    """The container file's lines, continued ones joined, as words."""
+    text = (DEPLOY / "Containerfile").read_text().replace("\\\n", " ")
+    return [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def test_the_container_file_has_known_instructions_and_copies_what_is_there() -> None:
+    known = {"FROM", "RUN", "COPY", "ARG", "USER", "WORKDIR", "VOLUME", "ENV", "STOPSIGNAL", "ENTRYPOINT", "CMD"}
+    assert {words[0] for words in instructions()} == known
+    assert instructions()[0][0] == "FROM"
+    for command in (words[1:] for words in instructions() if words[0] == "RUN"):
+        assert subprocess.run(["sh", "-n", "-c", " ".join(command)]).returncode == 0, command
+    assert all((ROOT / name).exists() for words in instructions() if words[0] == "COPY" for name in words[1:-1])
+
+
+@pytest.mark.slow
+def test_what_the_container_file_copies_is_all_that_an_installation_takes(tmp_path: pathlib.Path) -> None:
+    for _, *names, target in (words for words in instructions() if words[0] == "COPY"):
+        for name in names:
+            place = tmp_path / target.strip("/")
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, place, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                place.mkdir(exist_ok=True)
+                shutil.copy(ROOT / name, place)
+    words = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    said = {**os.environ, "CAPPUCCINO_REVISION": "0123456789ab"}
+    built = subprocess.run([*words, "--wheel-dir", tmp_path, tmp_path / "src"], env=said, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    with zipfile.ZipFile(*tmp_path.glob("cappuccino-*.whl")) as archive:
+        assert archive.read("cappuccino/revision.txt").decode() == "0123456789ab"
+        assert {"cappuccino/conf/train.yaml", "hydra_plugins/cappuccino_sweeper.py"} <= set(archive.namelist())

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "cappuccino"
 
 # Lower layers first; a module may import its own layer and those below.
 LAYERS = (
-    ("errors", "deadline", "write_ahead", "process", "bootstrap", "holding", "thinning", "listening"),
+    ("errors", "deadline", "write_ahead", "version", "process", "bootstrap", "holding", "thinning", "listening", "extensions"),
     ("bars",),
     ("features", "plan"),
     ("market", "mesh", "risk"),

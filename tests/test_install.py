@@ -8,9 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 
 import pytest
+
+import cappuccino as cappuccino_package
+from cappuccino.version import revision
 
 ROOT = pathlib.Path(__file__).parents[1]
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
@@ -38,17 +42,36 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("source")
     for name in ("cappuccino", "conf"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "train.py"):
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "train.py", ".gitignore"):
         shutil.copy(ROOT / name, folder)
+    git = ("git", "-c", "user.name=test", "-c", "user.email=test@localhost")
+    for words in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "--message", "All")):
+        run(*git, *words, cwd=folder)
     return folder
+
+
+def wheel_of(source: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+    """The wheel built from a folder or an sdist."""
+    run(*PIP, "wheel", *OFFLINE, "--wheel-dir", folder, source, cwd=folder)
+    (wheel,) = folder.glob("cappuccino-*.whl")
+    return wheel
 
 
 @pytest.fixture(scope="module")
 def wheel(source: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    run(*PIP, "wheel", *OFFLINE, "--wheel-dir", folder, source, cwd=folder)
-    (wheel,) = folder.glob("cappuccino-*.whl")
-    return wheel
+    return wheel_of(source, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def site(wheel: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The wheel installed in a folder, with a `cappuccino` in its bin."""
+    target = tmp_path_factory.mktemp("site")
+    run(*PIP, "install", *OFFLINE, "--target", target, wheel, cwd=target)
+    return target
+
+
+def revision_of(source: pathlib.Path) -> str:
+    return run("git", "rev-parse", "--short=12", "HEAD", cwd=source).strip()
 
 
 def test_a_checkout_finds_its_configuration(source: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -58,12 +81,47 @@ def test_a_checkout_finds_its_configuration(source: pathlib.Path, tmp_path: path
 
 
 @pytest.mark.slow
-def test_a_wheel_holds_its_configuration_and_finds_it(wheel: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    target = tmp_path / "site"
-    run(*PIP, "install", *OFFLINE, "--target", target, wheel, cwd=tmp_path)
-    package, conf = run(sys.executable, "-c", FIND_CONF, cwd=tmp_path, path=target).splitlines()
-    assert pathlib.Path(package) == target / "cappuccino" / "__init__.py"
-    assert pathlib.Path(conf) == target / "cappuccino" / "conf"
+def test_a_wheel_holds_its_configuration_and_finds_it(site: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    package, conf = run(sys.executable, "-c", FIND_CONF, cwd=tmp_path, path=site).splitlines()
+    assert pathlib.Path(package) == site / "cappuccino" / "__init__.py"
+    assert pathlib.Path(conf) == site / "cappuccino" / "conf"
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_tells_the_revision_that_it_was_built_from_and_composes_without_network(
+    source: pathlib.Path, site: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    def cappuccino(*words: str) -> str:
+        alone = ["unshare", "-rn"] if shutil.which("unshare") and os.geteuid() == 0 else []
+        return run(*alone, str(site / "bin" / "cappuccino"), *words, cwd=tmp_path, path=site)
+
+    begin = time.perf_counter()
+    assert cappuccino("--version") == f"cappuccino {cappuccino_package.__version__}+{revision_of(source)}\n"
+    assert time.perf_counter() - begin < 0.5
+    assert "usage: cappuccino" in cappuccino("--help")
+    for command in ("train", "validate", "trade"):
+        assert "runs_dir: runs" in cappuccino(command, "--cfg", "job")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkout_says_whether_it_was_changed_and_a_copy_that_it_cannot_know(
+    source: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    clone = tmp_path / "clone"
+    run("git", "clone", "--quiet", str(source), str(clone), cwd=tmp_path)
+    assert revision(clone) == revision_of(source)
+    (clone / "cappuccino" / "__init__.py").write_text('__version__ = "0.1.0"  # changed\n')
+    assert revision(clone) == f"{revision_of(source)}.dirty"
+    shutil.copytree(clone / "cappuccino", clone / "copy" / "cappuccino")
+    assert revision(clone / "copy") == "unknown"
+
+
+@pytest.mark.slow
+def test_an_sdist_and_its_wheel_tell_the_revision_of_the_sources(source: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    run(sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path), cwd=source)
+    (sdist,) = tmp_path.glob("cappuccino-*.tar.gz")
+    with zipfile.ZipFile(wheel_of(sdist, tmp_path)) as archive:
+        assert archive.read("cappuccino/revision.txt").decode() == revision_of(source)
 
 
 @pytest.mark.slow

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
+
+from cappuccino.extensions import add
 
 HIDDEN_SCALE = 2**0.5
 
@@ -192,9 +195,28 @@ class AttentionEncoder(nnx.Module):
         return x
 
 
-ENCODERS: dict[str, type[WindowEncoder] | type[ConvEncoder] | type[AttentionEncoder]] = {
+class Encoder(Protocol):
+    """Rows (*N, W, F) of one asset to an embedding (*N, S, width) of every window of `lookback` rows, S = W - lookback + 1.
+
+    A Flax NNX module, made with (lookback, features, widths, rngs), widths being `network.hidden`. Embedding k depends on rows k to
+    k + lookback - 1 and on nothing else, however many rows there are.
+    """
+
+    width: int
+
+    def __call__(self, rows: Float[Array, "*N W F"]) -> Float[Array, "*N S v"]:
+        """The embeddings."""
+        ...
+
+
+ENCODERS: dict[str, Callable[[int, int, tuple[int, ...], nnx.Rngs], Encoder]] = {
     "per_asset": WindowEncoder,
     "conv": ConvEncoder,
     "transformer": AttentionEncoder,
 }
 """Encoders of one asset's rows, by the network's name."""
+
+
+def add_encoder(name: str, encoder: Callable[[int, int, tuple[int, ...], nnx.Rngs], Encoder]) -> None:
+    """Make an encoder of your own the network `network.name=NAME`: one function for every asset, blind to their order."""
+    add("network", ENCODERS, name, encoder)

@@ -41,8 +41,8 @@ class NetworkShape:
     head: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if self.kind not in NETWORKS:
-            raise InputError(f"network.name is {self.kind!r}; it must be one of {', '.join(NETWORKS)}")
+        if self.kind not in (MLP, *ENCODERS):
+            raise InputError(f"network.name is {self.kind!r}; it must be one of {', '.join((MLP, *ENCODERS))}")
         if self.lookback < 1:
             raise InputError(f"network.lookback is {self.lookback}; it must be at least 1")
         if not self.head or min((*self.hidden, *self.head)) < 1:
@@ -111,7 +111,8 @@ class PerAssetHead(nnx.Module):
         return jnp.concatenate([self.each(hidden)[..., 0], pooled], axis=-1)
 
 
-NETWORKS = ("mlp", *ENCODERS)
+MLP = "mlp"
+"""The network that sees all assets side by side; every other one encodes each by itself."""
 
 
 class Policy(nnx.Module):
@@ -125,11 +126,11 @@ class Policy(nnx.Module):
         if normaliser.mean.shape != (shape.features,):
             raise InputError(f"the normaliser is for {normaliser.mean.shape[0]} features, the network for {shape.features}")
         self.shape = shape
-        if shape.kind == "mlp":
+        if shape.kind == MLP:
             self.encoder = WindowEncoder(shape.lookback, shape.assets * shape.features, shape.hidden, rngs)
         else:
             self.encoder = ENCODERS[shape.kind](shape.lookback, shape.features, shape.hidden, rngs)
-        head = MLPHead if shape.kind == "mlp" else PerAssetHead
+        head = MLPHead if shape.kind == MLP else PerAssetHead
         self.actor = head(shape, self.encoder.width, shape.assets + 1, output_scale=0.01, rngs=rngs)
         self.critic = head(shape, self.encoder.width, 1, output_scale=1.0, rngs=rngs)
         self.log_std = nnx.Param(jnp.asarray(log_std, jnp.float32))
@@ -148,7 +149,7 @@ class Policy(nnx.Module):
         A table is normalised once and encoded many times: within a program that does both, XLA would normalise every bar again
         in each of the windows that share it.
         """
-        if self.shape.kind == "mlp":
+        if self.shape.kind == MLP:
             encoded = self.encoder(rows.reshape(*rows.shape[:-2], -1))
         else:
             encoded = jnp.moveaxis(self.encoder(jnp.moveaxis(rows, -2, -3)), -3, -2)

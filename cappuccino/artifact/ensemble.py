@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import onnx
 
-import cappuccino
 from cappuccino.artifact.agreement import agreed
 from cappuccino.artifact.combine import combined
 from cappuccino.artifact.export import TOLERANCE, write_artifact
@@ -20,6 +19,7 @@ from cappuccino.artifact.observations import random_observations
 from cappuccino.artifact.runtime import Artifact
 from cappuccino.artifact.seen import SPANS, USES
 from cappuccino.errors import InputError
+from cappuccino.version import code_version
 
 _SAME = ("assets", "features", "lookback", "warmup", "bar_seconds", "costs", "origin")
 """What members must have in common."""
@@ -53,7 +53,7 @@ def combine(members: Sequence[Artifact], agreement: float, out: pathlib.Path | s
             "members": [{"checksum": member.checksum, "validation": member.manifest.validation} for member in members],
             **_spans([member.manifest for member in members]),
         },
-        code_version=cappuccino.__version__,
+        code_version=code_version(),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 
 from cappuccino.broker.alpaca import AlpacaBroker, keys_from_environment
+from cappuccino.broker.protocol import Broker
 from cappuccino.commands.trade import LOCAL_KEYS
 from cappuccino.config.roots import DoctorConfig
-from cappuccino.config.trading import LocalBrokerConfig
+from cappuccino.config.trading import AlpacaFormatConfig, LocalBrokerConfig, OwnBrokerConfig
 from cappuccino.errors import InputError, Refusal
 from cappuccino.trading.clock import ExchangeClock
 from cappuccino.trading.examination import Finding, examine_artifact, examine_disk, examine_folder, examine_venue
+from cappuccino.trading.venue import BROKERS
 
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
@@ -54,9 +56,13 @@ def _findings(config: DoctorConfig) -> Iterator[Finding]:
     yield from examine_venue(broker, now, config.trade.capital, None if artifact is None else artifact.manifest, ours)
 
 
-def _venue(config: DoctorConfig) -> tuple[AlpacaBroker, Callable[[], float]] | None:
+def _venue(config: DoctorConfig) -> tuple[Broker, Callable[[], float]] | None:
     """The broker and the trader's time; None for an exchange that does not run yet."""
     broker = config.broker
+    if isinstance(broker, OwnBrokerConfig):
+        venue = BROKERS[broker.name].open(broker.url, broker.deadline_s)
+        return venue.broker, venue.clock.now
+    assert isinstance(broker, AlpacaFormatConfig)
     options = {"trading_url": broker.url, "data_url": broker.data_url, "deadline_s": broker.deadline_s}
     if not isinstance(broker, LocalBrokerConfig):
         return AlpacaBroker(*keys_from_environment(), **options), time.time

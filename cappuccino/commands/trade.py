@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import NamedTuple, cast
+from typing import cast
 
 from rich.console import Console
 
@@ -20,27 +20,21 @@ from cappuccino.commands.exchange import clock_factor
 from cappuccino.config.composition import data_from, group_from, save_config
 from cappuccino.config.costs import CostsConfig
 from cappuccino.config.roots import TradeCommandConfig
-from cappuccino.config.trading import LocalBrokerConfig
+from cappuccino.config.trading import AlpacaFormatConfig, LocalBrokerConfig, OwnBrokerConfig
 from cappuccino.deployment import deployed
 from cappuccino.errors import InputError, Refusal
 from cappuccino.trading import hosts
-from cappuccino.trading.clock import Clock, ExchangeClock, RealClock
+from cappuccino.trading.clock import ExchangeClock, RealClock
 from cappuccino.trading.folder import CONFIG_NAME, Log
 from cappuccino.trading.live import confirm, fingerprint, is_confirmed
 from cappuccino.trading.reconcile import Foreign
 from cappuccino.trading.step import TraderSettings
 from cappuccino.trading.trader import Summary, Trader
+from cappuccino.trading.venue import BROKERS, Venue
 from cappuccino.trading.watch import Watch, open_watch, watch_hosts
 
 LOCAL_KEYS = ("local", "local")
 """What the local exchange is asked with; it takes any words."""
-
-
-class Venue(NamedTuple):
-    """Where the trader trades, and by whose time."""
-
-    broker: AlpacaBroker
-    clock: Clock
 
 
 def run(config: TradeCommandConfig) -> None:
@@ -86,9 +80,7 @@ def start(config: TradeCommandConfig, console: Console) -> Summary:
                 told.append(watch)
                 yield watch
 
-        console.print(
-            f"trader      {folder}: {', '.join(manifest.assets)} with {config.artifact} at {venue.broker.trading_url}"
-        )
+        console.print(f"trader      {folder}: {', '.join(manifest.assets)} with {config.artifact} at {venue.address}")
         if not trade.dry_run:
             folder.mkdir(parents=True, exist_ok=True)
             save_config(config, folder / CONFIG_NAME)
@@ -106,24 +98,26 @@ def venue_of(config: TradeCommandConfig, console: Console, answered: Callable[[i
         raise InputError(
             "faults go wrong at the trader's own local exchange; for one that runs already, start it with them, or leave them out"
         )
+    if isinstance(broker, OwnBrokerConfig):
+        yield _own_venue(config, broker, console)
+        return
+    assert isinstance(broker, AlpacaFormatConfig)
     if not isinstance(broker, LocalBrokerConfig):
         key, secret = keys_from_environment()
         if config.live:
             _confirm_live(config, key, console)
         hosts.install(hosts.allowed_hosts(named=watch_hosts(config.watch), live=config.live))
-        yield Venue(
-            AlpacaBroker(
-                key,
-                secret,
-                trading_url=broker.url,
-                data_url=broker.data_url,
-                live=config.live,
-                deadline_s=broker.deadline_s,
-                answered=answered,
-                now=time.time,
-            ),
-            RealClock(),
+        service = AlpacaBroker(
+            key,
+            secret,
+            trading_url=broker.url,
+            data_url=broker.data_url,
+            live=config.live,
+            deadline_s=broker.deadline_s,
+            answered=answered,
+            now=time.time,
         )
+        yield Venue(service, RealClock(), service.trading_url)
         return
     if config.live:
         raise InputError("live=true goes with broker=alpaca; a local exchange has no real money")
@@ -138,7 +132,21 @@ def venue_of(config: TradeCommandConfig, console: Console, answered: Callable[[i
             now=lambda: clock.now(),
         )
         clock = ExchangeClock(url, broker.clock, speed=broker.speed)
-        yield Venue(client, clock)
+        yield Venue(client, clock, client.trading_url)
+
+
+def _own_venue(config: TradeCommandConfig, broker: OwnBrokerConfig, console: Console) -> Venue:
+    """A broker that a module of the user's has added; it reaches its own address and the hosts that are named, no others."""
+    own = BROKERS[broker.name]
+    if own.real_money and not config.live:
+        raise Refusal(f"broker {broker.name} trades real money: refused unless live trading was asked for")
+    if config.live:
+        if not own.real_money:
+            raise InputError(f"live=true goes with real money; broker {broker.name} says that it moves none")
+        _confirm_live(config, f"{broker.name} {broker.url}", console)
+    urls = [] if broker.url is None else [broker.url]
+    hosts.install(hosts.allowed_hosts(urls=urls, named=[*watch_hosts(config.watch), *broker.hosts]))
+    return own.open(broker.url, broker.deadline_s)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ import numpy as np
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-import cappuccino
 from cappuccino.artifact.manifest import Manifest
 from cappuccino.artifact.runtime import Artifact, load_artifact
 from cappuccino.artifact.seen import is_other_market, provenance, seen_spans, steps_in
@@ -34,6 +33,7 @@ from cappuccino.sources import artifact_bars, artifact_data, validation_folder
 from cappuccino.trading import drift
 from cappuccino.training.device import select_device
 from cappuccino.training.run import fresh_policy
+from cappuccino.version import code_version
 
 CHOSEN_BY = ("score", "mean_log_growth", "sharpe", "turnover")
 """Validation figures of the manifest that the report repeats."""
@@ -55,7 +55,7 @@ def run(config: ValidateArtifactConfig) -> None:
     context = Context(
         run=f"artifact {config.artifact}",
         seed=own.seed,
-        code_version=cappuccino.__version__,
+        code_version=code_version(),
         config_hash=artifact.manifest.config_hash,
         notes=notes,
         artifact=provenance(artifact.manifest, str(artifact.path), artifact.checksum),

@@ -9,6 +9,7 @@ from typing import Any
 
 from cappuccino.bars.clock import bar_length
 from cappuccino.errors import InputError
+from cappuccino.extensions import VARIABLE, added
 
 
 def check_ranges(group: str, config: Any, **intervals: str) -> None:
@@ -26,6 +27,15 @@ def check_ranges(group: str, config: Any, **intervals: str) -> None:
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         raise InputError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
+
+
+def check_added(name: str, value: str, kind: str) -> None:
+    """Something that a module of the user's has added."""
+    if value not in added(kind):
+        raise InputError(
+            f"{name} names {value!r}; it must be one of {', '.join(added(kind)) or 'none: there is no ' + kind + ' of your own'}. "
+            f"{VARIABLE} names the modules that add them"
+        )
 
 
 def check_distinct(name: str, values: Sequence[str]) -> None:

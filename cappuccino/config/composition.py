@@ -51,7 +51,7 @@ SCHEMAS: dict[str, dict[str, type[Any]]] = {
     "hydra/launcher": {"ray": sweep.RayConfig},
     "gates": {"gates": gates.GatesConfig},
     "watch": {"watch": watch.WatchConfig},
-    "broker": {"local": trading.LocalBrokerConfig, "alpaca": trading.AlpacaBrokerConfig},
+    "broker": {"local": trading.LocalBrokerConfig, "alpaca": trading.AlpacaBrokerConfig, "own": trading.OwnBrokerConfig},
 }
 """The typed schema `<name>_schema` of each group, on which the group's YAML files build: what it lacks, they cannot have."""
 
@@ -227,7 +227,7 @@ def load_trade_config(path: pathlib.Path) -> roots.TradeCommandConfig:
 
     try:
         values = yaml.safe_load(path.read_text())
-        broker = SCHEMAS["broker"][values["broker"]["name"]]
+        broker = SCHEMAS["broker"].get(values["broker"]["name"], trading.OwnBrokerConfig)
         groups: dict[str, Any] = {
             "broker": group_from(broker, values["broker"]),
             "trade": group_from(trading.TraderConfig, values["trade"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from cappuccino.config.checks import check_ranges
+from cappuccino.config.checks import check_added, check_ranges
 from cappuccino.risk import Limits
 
 
@@ -23,12 +23,15 @@ class RiskConfig:
     cooldown_bars: int
     max_day_loss: float | None
     max_drawdown: float | None
+    own: dict[str, float]
 
     def __post_init__(self) -> None:
         share, positive = "(0, 1]", "(0, inf)"
         check_ranges("risk", self, max_weight=share, max_gross=share, cash_floor="[0, inf)", max_order=positive)
         check_ranges("risk", self, max_day_turnover=positive, stop_loss=share, trailing_stop=share, cooldown_bars="[1, inf)")
-        check_ranges("risk", self, max_day_loss=share, max_drawdown=share)
+        check_ranges("risk", self, max_day_loss=share, max_drawdown=share, own="(-inf, inf)")
+        for name in self.own:
+            check_added("risk.own", name, "risk rule")
 
     @property
     def limits(self) -> Limits:
@@ -48,4 +51,5 @@ class RiskConfig:
             cooldown=self.cooldown_bars,
             day_loss=most(self.max_day_loss),
             drawdown=most(self.max_drawdown),
+            own=dict(self.own),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from cappuccino.broker.exchange.config import FEES_TAKEN
-from cappuccino.config.checks import check_choice, check_name, check_ranges, check_rising_dates, unix_seconds
+from cappuccino.config.checks import check_added, check_choice, check_name, check_ranges, check_rising_dates, unix_seconds
 from cappuccino.errors import InputError
 
 DESK_ACTIONS = ("status", "halt", "flatten", "resume", "accept", "review", "history")
@@ -19,19 +19,31 @@ class BrokerConfig:
 
     name: str
     url: str | None
-    data_url: str | None
     deadline_s: float
 
     def __post_init__(self) -> None:
         check_ranges("broker", self, deadline_s="(0, inf)")
-        for name in ("url", "data_url"):
-            value = getattr(self, name)
-            if value is not None and not value.startswith(("http://", "https://")):
-                raise InputError(f"broker.{name} is {value!r}; it must begin with http:// or https://")
+        _check_url("broker.url", self.url)
 
 
 @dataclasses.dataclass
-class LocalBrokerConfig(BrokerConfig):
+class AlpacaFormatConfig(BrokerConfig):
+    """What speaks Alpaca's wire format. Use a subclass."""
+
+    data_url: str | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_url("broker.data_url", self.data_url)
+
+
+def _check_url(name: str, url: str | None) -> None:
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise InputError(f"{name} is {url!r}; it must begin with http:// or https://")
+
+
+@dataclasses.dataclass
+class LocalBrokerConfig(AlpacaFormatConfig):
     """The local exchange: one that runs at `url`, or one of our own."""
 
     clock: str
@@ -57,11 +69,22 @@ class LocalBrokerConfig(BrokerConfig):
 
 
 @dataclasses.dataclass
-class AlpacaBrokerConfig(BrokerConfig):
+class AlpacaBrokerConfig(AlpacaFormatConfig):
     """Alpaca's service, with keys from the environment."""
 
     def __post_init__(self) -> None:
         check_choice("broker.name", self.name, ("alpaca",))
+        super().__post_init__()
+
+
+@dataclasses.dataclass
+class OwnBrokerConfig(BrokerConfig):
+    """A broker that a module of the user's has added."""
+
+    hosts: list[str]
+
+    def __post_init__(self) -> None:
+        check_added("broker.name", self.name, "broker")
         super().__post_init__()
 
 

@@ -6,6 +6,7 @@ import dataclasses
 
 from cappuccino.config.checks import check_choice, check_distinct, check_ranges
 from cappuccino.errors import InputError
+from cappuccino.extensions import added
 
 REWARD_NAMES = ("log_growth", "excess", "differential_sharpe")
 NETWORK_NAMES = ("mlp", "per_asset", "conv", "transformer")
@@ -29,7 +30,7 @@ class RewardConfig:
     sharpe_rate: float
 
     def __post_init__(self) -> None:
-        check_choice("env.reward.name", self.name, REWARD_NAMES)
+        check_choice("env.reward.name", self.name, (*REWARD_NAMES, *added("reward")))
         not_negative = "[0, inf)"
         check_ranges(
             "env.reward",
@@ -65,7 +66,7 @@ class NetworkConfig:
     clip: float
 
     def __post_init__(self) -> None:
-        check_choice("network.name", self.name, NETWORK_NAMES)
+        check_choice("network.name", self.name, (*NETWORK_NAMES, *added("network")))
         check_ranges("network", self, lookback="[1, inf)", hidden="[1, inf)", head="[1, inf)", clip="(0, inf)")
         if not self.head:
             raise InputError("network.head is []; it must have at least one width")

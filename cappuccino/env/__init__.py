@@ -2,7 +2,7 @@
 
 from cappuccino.env.account import Account, Bar, Costs, Trades, mark, open_account, trade
 from cappuccino.env.environment import Environment, EnvParams, EnvState, Starts, Step, starts_at
-from cappuccino.env.rewards import REWARDS, RewardWeights
+from cappuccino.env.rewards import REWARDS, Outcome, Reward, RewardWeights, add_reward, stateless
 
 __all__ = [
     "REWARDS",
@@ -12,12 +12,16 @@ __all__ = [
     "EnvParams",
     "EnvState",
     "Environment",
+    "Outcome",
+    "Reward",
     "RewardWeights",
     "Starts",
     "Step",
     "Trades",
+    "add_reward",
     "mark",
     "open_account",
     "starts_at",
+    "stateless",
     "trade",
 ]

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from cappuccino.extensions import add
+
 State = Any
 
 
@@ -59,7 +61,9 @@ class SharpeMoments(NamedTuple):
     square: Float[Array, "*B"]
 
 
-def _stateless(value: Callable[[Outcome], Float[Array, "*B"]]) -> Reward:
+def stateless(value: Callable[[Outcome], Float[Array, "*B"]]) -> Reward:
+    """A reward that is a function of the bar's outcome alone."""
+
     def step(state: State, outcome: Outcome, weights: RewardWeights) -> tuple[Float[Array, "*B"], State]:
         del weights
         return value(outcome), state
@@ -108,10 +112,15 @@ def _differential_sharpe() -> Reward:
 
 
 REWARDS: dict[str, Reward] = {
-    "log_growth": _stateless(_log_growth),
-    "excess": _stateless(_excess),
+    "log_growth": stateless(_log_growth),
+    "excess": stateless(_excess),
     "differential_sharpe": _differential_sharpe(),
 }
+
+
+def add_reward(name: str, reward: Reward) -> None:
+    """Make a reward of your own what `env.reward.name=NAME` trains by."""
+    add("reward", REWARDS, name, reward)
 
 
 def penalty(outcome: Outcome, weights: RewardWeights) -> Float[Array, "*B"]:

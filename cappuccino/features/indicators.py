@@ -25,6 +25,7 @@ import numpy as np
 import talib
 from jaxtyping import Float
 
+from cappuccino.extensions import add
 from cappuccino.features.series import (
     VOLATILITY_WINDOW,
     Series,
@@ -203,3 +204,11 @@ def _registered() -> dict[str, Indicator]:
 
 INDICATORS: dict[str, Indicator] = _registered()
 """Every indicator by its name."""
+
+
+def add_indicator(indicator: Indicator) -> None:
+    """Make an indicator of your own a feature: `features.names=[...]` takes it, here and where an artifact of it is traded.
+
+    It must read no bar after its own, and its warm-up be long enough: `cappuccino validate causality` proves both.
+    """
+    add("feature", INDICATORS, indicator.name, indicator)

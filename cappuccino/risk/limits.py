@@ -12,7 +12,8 @@ class Limits(NamedTuple):
     weight, gross: shares of equity, of each asset and of all. cash: quote currency that is kept. order: largest order, in quote
     currency. turnover: bought and sold in a UTC day, as a share of the equity with which it began. stop_loss, trailing_stop:
     distance of the close below a position's entry and below its top, as a share of those. cooldown: closes for which a stopped
-    asset is held at zero, at least 1. day_loss, drawdown: shares of the day's first equity and of the highest.
+    asset is held at zero, at least 1. day_loss, drawdown: shares of the day's first equity and of the highest. own: limits of rules
+    of one's own by their names, each a scalar; None or empty: there are none.
     """
 
     weight: Any = math.inf
@@ -25,3 +26,4 @@ class Limits(NamedTuple):
     cooldown: Any = 1
     day_loss: Any = math.inf
     drawdown: Any = math.inf
+    own: Any = None

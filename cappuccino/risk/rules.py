@@ -3,6 +3,7 @@
 They apply in the order of RULES. The caps come first, then the move towards what they leave is slowed down as a whole, then the
 caps again, for what has drifted above them, and the stops: what a cap or a stop sells is not held back by turnover. No venue takes
 an order of any size: at last the move is slowed down, again as a whole, to the largest one.
+Rules of one's own stand before all of them, so that these still bound what they leave.
 A rule only takes from the targets, or stays on the way to them from what is held: a portfolio stays one.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from cappuccino.extensions import add
 from cappuccino.risk.limits import Limits
 from cappuccino.risk.state import Marks, RiskState
 
@@ -85,9 +87,26 @@ RULES: tuple[Rule, ...] = (
 )
 
 
+OWN_RULES: dict[str, Rule] = {}
+"""Rules from outside, by name. One acts where it has a limit, `risk.own.NAME`."""
+
+
+def add_rule(rule: Rule) -> None:
+    """Make a rule of your own one that `+risk.own.NAME=LIMIT` switches on, in trader and environment alike.
+
+    It finds its limit in `limits.own[rule.name]`, and must compute over NumPy and over JAX, `xp`, without a branch on data.
+    """
+    add("risk rule", OWN_RULES, rule.name, rule)
+
+
+def rules_of(limits: Limits) -> tuple[Rule, ...]:
+    """All rules in the order in which they apply: those of one's own that have a limit, by name, then RULES."""
+    return (*(OWN_RULES[name] for name in sorted(limits.own or ())), *RULES)
+
+
 def limited(targets: Any, state: RiskState, marks: Marks, limits: Limits, *, xp: Any) -> Any:
     """The target weights (A, ...) after all rules. state: of the same close as marks."""
-    for rule in RULES:
+    for rule in rules_of(limits):
         targets = rule.apply(targets, state, marks, limits, xp=xp)
     return targets
 

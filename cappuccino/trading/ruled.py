@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from cappuccino.risk import RULES, Limits, Marks, RiskState, day_of, first, observe, reset
+from cappuccino.risk import Limits, Marks, RiskState, day_of, first, observe, reset, rules_of
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.sizing import OwnAccount
 from cappuccino.trading.succession import begun_with
@@ -64,7 +64,7 @@ class RiskRules:
         if self._limits is None or seen is None:
             return Allowed(targets, ())
         names: list[str] = []
-        for rule in RULES:
+        for rule in rules_of(self._limits):
             after = rule.apply(targets, seen.state, seen.marks, self._limits, xp=np)
             if np.max(np.abs(after - targets), initial=0) > _SAME and rule.name not in names:
                 names.append(rule.name)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-import cappuccino
 from cappuccino.bootstrap import Interval
 from cappuccino.evaluation.backtest import Path
 from cappuccino.evaluation.comparison import AGENT
@@ -21,6 +20,7 @@ from cappuccino.evaluation.overfitting import Overfitting
 from cappuccino.evaluation.splits import iso
 from cappuccino.training.run import config_hash
 from cappuccino.validation.findings import Findings
+from cappuccino.version import code_version
 
 LOGIT_BINS = 12
 """Of the histogram of PBO's logits on either side of zero."""
@@ -99,7 +99,7 @@ def numbers_of(findings: Findings) -> dict[str, Any]:
         "env_steps": sum(one.env_steps for one in findings.trained.values()),
         "configuration": dataclasses.asdict(config),
         "config_hash": config_hash(config),
-        "code_version": cappuccino.__version__,
+        "code_version": code_version(),
     }
 
 

@@ -1,4 +1,8 @@
-"""Where the acceptance table runs: the local exchange, or with ACCEPTANCE=paper the paper account that the keys open."""
+"""Where the acceptance table runs: the local exchange, or with ACCEPTANCE=paper the paper account that the keys open.
+
+ACCEPTANCE=NAME is a broker of one's own, added by a module that CAPPUCCINO_EXTENSIONS names, at ACCEPTANCE_URL; without an address it
+meets the local exchange.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,15 @@ from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
 from loopback import serving, walk
 
+from cappuccino import extensions
 from cappuccino.broker.alpaca import AlpacaBroker, keys_from_environment
 from cappuccino.broker.exchange.config import ExchangeConfig
 from cappuccino.broker.exchange.venue import Venue
-from cappuccino.broker.protocol import Asset, OrderRequest
+from cappuccino.broker.protocol import Asset, Broker, OrderRequest
 from cappuccino.errors import Refusal
 from cappuccino.trading import hosts
 from cappuccino.trading.clock import Clock, ExchangeClock, RealClock
+from cappuccino.trading.venue import BROKERS
 
 ASSET = "BTC"
 KEYS = ("acceptance", "acceptance")
@@ -34,7 +40,7 @@ FEE = Decimal("0.0026")
 class Place:
     """A broker, its time, and what one of its assets is like."""
 
-    broker: AlpacaBroker
+    broker: Broker
     clock: Clock
     asset: Asset
     is_paper: bool
@@ -79,13 +85,20 @@ def place() -> Iterator[Place]:
         hosts.install(hosts.allowed_hosts(live=False))
         yield checked(Place(broker := AlpacaBroker(*keys_from_environment()), RealClock(), _asset(broker), is_paper=True))
         return
+    if name := os.environ.get("ACCEPTANCE"):
+        extensions.load()
+        with contextlib.ExitStack() as stack:
+            url = os.environ.get("ACCEPTANCE_URL") or stack.enter_context(serving(Venue(walk(300), 200, ExchangeConfig())))
+            opened = BROKERS[name].open(url, 10.0)
+            yield checked(Place(opened.broker, opened.clock, _asset(opened.broker), is_paper=False))
+        return
     venue = Venue(walk(300), 200, ExchangeConfig(key=KEYS[0], secret=KEYS[1]))
     with serving(venue) as url:
         broker = AlpacaBroker(*KEYS, trading_url=url)
         yield checked(Place(broker, ExchangeClock(url, "stepped", keys=KEYS), _asset(broker), is_paper=False))
 
 
-def _asset(broker: AlpacaBroker) -> Asset:
+def _asset(broker: Broker) -> Asset:
     return broker.assets([ASSET])[ASSET]
 
 

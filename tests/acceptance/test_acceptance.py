@@ -223,6 +223,8 @@ def test_19_wrong_keys_open_nothing(venue: Place) -> None:
     from cappuccino.broker.alpaca import AlpacaBroker
     from cappuccino.broker.protocol import BrokerUnavailable
 
+    if not isinstance(venue.broker, AlpacaBroker):
+        pytest.skip("a broker of one's own reads its keys itself")
     with pytest.raises(BrokerUnavailable) as caught:
         AlpacaBroker("wrong", "wrong", trading_url=venue.broker.trading_url).account()
     assert caught.value.status in (401, 403)

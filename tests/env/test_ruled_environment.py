@@ -43,7 +43,7 @@ def run(scene: Scenario, limits: Limits | None, targets: np.ndarray | None = Non
     with jax.enable_x64(True):
         market, params = on_device(scene, jnp.float64)
         market = market._replace(day=jnp.asarray(np.arange(len(scene.close)) // BARS_A_DAY, jnp.int32))
-        params = params._replace(risk=None if limits is None else Limits(*map(jnp.float64, limits)))
+        params = params._replace(risk=None if limits is None else jax.tree.map(jnp.float64, limits))
         env = Environment(*scene.targets.shape[2:], scene.targets.shape[0])
         given = scene.targets if targets is None else targets
         arrays = (jnp.asarray(x, jnp.float64) for x in (scene.initial, given, scene.fresh))
@@ -92,6 +92,7 @@ LIMITS = st.builds(
     cooldown=st.sampled_from([1.0, 2.0]),
     day_loss=st.sampled_from([INF, 0.0307]),
     drawdown=st.sampled_from([INF, 0.0511]),
+    own=st.none(),
 )
 
 
@@ -108,7 +109,7 @@ def test_targets_are_limited_as_the_slow_reference_limits_them(scene: Scenario, 
 def test_a_market_without_days_is_refused() -> None:
     scene = draw_scenario(0)
     market, params = on_device(scene, jnp.float32)
-    params = params._replace(risk=Limits(*map(jnp.float32, OFF)))
+    params = params._replace(risk=jax.tree.map(jnp.float32, OFF))
     env = Environment(*scene.targets.shape[2:], scene.targets.shape[0])
     with pytest.raises(InputError, match="does not say which day"):
         env.open(jnp.asarray(scene.ticks, jnp.int32), jnp.asarray(scene.initial, jnp.float32), market, params)

@@ -61,6 +61,7 @@ limits = st.builds(
     cooldown=st.integers(1, 5),
     day_loss=sometimes(st.floats(0.01, 0.3)),
     drawdown=sometimes(st.floats(0.01, 0.5)),
+    own=st.none(),
 )
 
 
@@ -117,7 +118,7 @@ def test_rules_that_are_off_change_no_bit(walk: Walk) -> None:
 @settings(max_examples=30)
 def test_numpy_and_jax_compute_the_same(walk: Walk, rules: Limits) -> None:
     with jax.enable_x64(True):
-        on_device = Limits(*map(jnp.float64, rules))
+        on_device = jax.tree.map(jnp.float64, rules)
         numpy_state = first(walk.marks(0), xp=np)
         marks = jax.tree.map(jnp.asarray, walk.marks(0))
         state = first(marks, xp=jnp)

@@ -79,7 +79,7 @@ def test_trader_and_environment_mean_the_same_by_every_rule(tmp_path: pathlib.Pa
             RewardWeights(*jnp.zeros(5)),
             capital=jnp.asarray(100_000.0),
             drawdown_limit=jnp.asarray(1.0),
-            risk=Limits(*map(jnp.float64, TIGHT)),
+            risk=jax.tree.map(jnp.float64, TIGHT),
         )
         record = backtest(table_strategy(asked), market, rows, params, np.zeros(len(table.assets)))
         looser = params._replace(risk=params.risk._replace(stop_loss=jnp.float64(0.011)))

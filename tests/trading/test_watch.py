@@ -310,12 +310,17 @@ def test_no_url_is_told_anywhere(tmp_path: pathlib.Path, capfd: pytest.CaptureFi
 
 def test_hosts_of_the_urls_are_known(tmp_path: pathlib.Path) -> None:
     del tmp_path
-    environment = {
-        "CAPPUCCINO_NOTIFY": "tgram://123456789:abcdefg_hijklmnop/12315544/ ntfy://topic json://notes.example.org/x mailto://u:p@gmail.com",
-        "CAPPUCCINO_HEARTBEAT": "https://hc-ping.com/uuid",
-    }
+    urls = (
+        "tgram://123456789:abcdefg_hijklmnop/12315544/",
+        "discord://123456789012345678/abcdefg_hijklmnop",
+        "ntfy://topic",
+        "json://notes.example.org/x",
+        "mailto://u:p@gmail.com",
+    )
+    environment = {"CAPPUCCINO_NOTIFY": " ".join(urls), "CAPPUCCINO_HEARTBEAT": "https://hc-ping.com/uuid"}
     hosts = watch_hosts(config(hosts=["proxy.example.org"]), environment)
-    assert hosts >= {"api.telegram.org", "ntfy.sh", "notes.example.org", "smtp.gmail.com", "hc-ping.com", "proxy.example.org"}
+    assert hosts >= {"api.telegram.org", "discord.com", "ntfy.sh", "notes.example.org", "smtp.gmail.com"}
+    assert hosts >= {"hc-ping.com", "proxy.example.org"}
 
 
 def test_the_log_is_rotated_and_only_so_many_are_kept(tmp_path: pathlib.Path) -> None:
