@@ -36,7 +36,10 @@ def main() -> int:
         ("train", ["train", "experiment=planted", f"name={name}"]),
         ("backtest", ["backtest", f"run={name}", "span=test"]),
         ("export", ["export", f"run={name}"]),
-        ("paper trade", ["trade", f"artifact=runs/{name}/artifact", f"trade.name={name}", f"trade.bars={WEEK}"]),
+        (
+            "paper trade",
+            ["trade", f"artifact=runs/{name}/artifact", f"trade.name={name}", f"trade.bars={WEEK}", "trade.fee_bps=10"],
+        ),
     ):
         console.rule(f"cappuccino {' '.join(words)}", style="dim")
         start = time.monotonic()
