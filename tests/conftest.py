@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pathlib
 import sys
+from collections.abc import Iterator
 
 import absl.logging
 import hypothesis
@@ -30,6 +32,20 @@ if os.environ.get("TYPECHECK") != "off":
 
 hypothesis.settings.register_profile("suite", deadline=None, derandomize="CI" in os.environ, print_blob=True)
 hypothesis.settings.load_profile("suite")
+
+
+MOST_MAPPINGS = 20_000
+"""Compiled programs are mapped piece by piece, and Linux gives a process 65,530 mappings: XLA crashes where there are no more."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_compiled_programs() -> Iterator[None]:
+    """Programs of the modules before are dropped where they have become many."""
+    yield
+    mappings = pathlib.Path("/proc/self/maps")
+    if mappings.exists() and mappings.read_bytes().count(b"\n") > MOST_MAPPINGS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
