@@ -39,11 +39,10 @@ FIRST_BARS, SHARE = 24, 0.05
 
 
 class Settings(NamedTuple):
-    """Of the configuration. is_local: whether the pipeline starts the champion's exchange. trials: of a study."""
+    """Of the configuration. is_local: whether the pipeline starts the champion's exchange."""
 
     shadow_bars: int
     is_local: bool
-    trials: int
 
 
 def plan(seen: Seen, settings: Settings) -> list[Step]:

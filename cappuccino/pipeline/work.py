@@ -74,7 +74,7 @@ class Pipeline:
         config = given.config
         self._given, self._config, self._places, self._registry, self._tell = given, config, places, registry, tell
         is_local = isinstance(config.broker, LocalBrokerConfig)
-        self._settings = Settings(config.shadow_bars, is_local, config.trials)
+        self._settings = Settings(config.shadow_bars, is_local)
         self._looker = Looker(config, places, registry)
         self._bars: Bars | None = None
         self._step: tuple[Child, subprocess.Popen[bytes]] | None = None

@@ -34,7 +34,7 @@ from cappuccino.registry.states import State
 
 HOUR = 3600
 BARS = Bars(first=0, last=2_000 * HOUR, bar_seconds=HOUR, train_end=800 * HOUR, cut=1_000 * HOUR, can_grow=False)
-SETTINGS = Settings(shadow_bars=240, is_local=True, trials=16)
+SETTINGS = Settings(shadow_bars=240, is_local=True)
 FAILING = (Gate("live_drawdown", holds=False, found="30.0%", asked="at most 20.0%"),)
 OURS, THEIRS = "a" * 64, "b" * 64
 
