@@ -28,7 +28,7 @@ from cappuccino.trading.clock import ExchangeClock, RealClock
 from cappuccino.trading.folder import CONFIG_NAME, Log
 from cappuccino.trading.live import confirm, fingerprint, is_confirmed
 from cappuccino.trading.reconcile import Foreign
-from cappuccino.trading.step import TraderSettings
+from cappuccino.trading.settings import TraderSettings
 from cappuccino.trading.trader import Summary, Trader
 from cappuccino.trading.venue import BROKERS, Venue
 from cappuccino.trading.watch import Watch, open_watch, watch_hosts

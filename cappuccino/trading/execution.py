@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -10,40 +10,21 @@ import numpy as np
 
 from cappuccino.broker.protocol import Asset, Side
 from cappuccino.plan import Plan
-from cappuccino.trading.clock import Clock
+from cappuccino.trading.dealings import Dealings
 from cappuccino.trading.identity import client_order_id
-from cappuccino.trading.journal import Journal
-from cappuccino.trading.orders import OrderDesk
 from cappuccino.trading.patience import NoDecision
-from cappuccino.trading.reconcile import Reconciler
 from cappuccino.trading.records import Decision, Intent
 from cappuccino.trading.sizing import OwnAccount, exact_quantity, fitted_buys, own_account
-from cappuccino.trading.timing import Timing
-from cappuccino.trading.venue_reader import VenueReader, increments_of
+from cappuccino.trading.venue_reader import increments_of
 
 
 class Execution:
-    """The orders of one trader. `account` and `artifact` are part of their ids."""
+    """The orders of one trader. `account` and `artifact`, its checksum, are part of their ids."""
 
-    def __init__(
-        self,
-        desk: OrderDesk,
-        reader: VenueReader,
-        reconciler: Reconciler,
-        clock: Clock,
-        journal: Journal,
-        timing: Timing,
-        *,
-        assets: tuple[str, ...],
-        bar_seconds: int,
-        account: str,
-        artifact: str,
-        may_send: Callable[[], bool],
-    ) -> None:
-        self._desk, self._reader, self._reconciler, self._clock = desk, reader, reconciler, clock
-        self._journal, self._timing = journal, timing
-        self._assets, self._bar_seconds = assets, bar_seconds
-        self._account, self._artifact, self._may_send = account, artifact, may_send
+    def __init__(self, dealings: Dealings, *, account: str, artifact: str) -> None:
+        self._dealings, self._clock, self._journal = dealings, dealings.clock, dealings.journal
+        self._assets = dealings.manifest.assets
+        self.account, self.artifact = account, artifact
 
     def sells(self, bar: int, orders: Plan, account: OwnAccount, listed: dict[str, Asset]) -> list[Intent]:
         """Intents of a plan's sells: never more than what no open order reserves."""
@@ -53,27 +34,27 @@ class Execution:
         """Bring the journaled decision of `bar` to its end. Doing so twice, or again after a crash, sends nothing twice."""
         decision = self._journal.decision(bar)
         assert decision is not None
-        close = bar + self._bar_seconds
-        deadline, give_up = close + self._timing.deadline, close + self._timing.give_up
+        close, timing = bar + self._dealings.manifest.bar_seconds, self._dealings.timing
+        deadline, give_up = close + timing.deadline, close + timing.give_up
         notes: dict[str, Any] = {}
         if decision.phase == "sells":
-            self._desk.settle(self._journal.intents(bar, "sell"), deadline=deadline, give_up=give_up)
+            self._dealings.desk.settle(self._journal.intents(bar, "sell"), deadline=deadline, give_up=give_up)
             try:
                 self._journal.add_buys(bar, self._fit_buys(decision, deadline))
             except NoDecision as reason:
                 notes["buys"] = str(reason)
-        self._desk.settle(self._journal.intents(bar, "buy"), deadline=deadline, give_up=give_up)
+        self._dealings.desk.settle(self._journal.intents(bar, "buy"), deadline=deadline, give_up=give_up)
         self._journal.finish(bar, notes)
 
     def _fit_buys(self, decision: Decision, deadline: float) -> list[Intent]:
         if not any(decision.buys):
             return []
-        if not self._may_send():
+        if not self._dealings.may_send():
             raise NoDecision("not sent: halted when the sells had ended")
         if self._clock.now() >= deadline:
             raise NoDecision("not sent: the decision's time was up when the sells had ended")
-        listed, rules = self._reader.rules(deadline)
-        figures = self._reconciler.look(increments_of(listed, self._assets), deadline)
+        listed, rules = self._dealings.reader.rules(deadline)
+        figures = self._dealings.reconciler.look(increments_of(listed, self._assets), deadline)
         closes = np.array(decision.closes)
         account = own_account(figures.state, figures.positions, self._assets, closes, figures.anchor.net)
         fitted = fitted_buys(np.array(decision.buys), account, np.array(decision.tradable), rules)
@@ -92,6 +73,6 @@ class Execution:
         for asset, quantity, bound in zip(self._assets, planned, bounds, strict=True):
             exact = exact_quantity(quantity, listed[asset].increment, bound) if quantity > 0 else Decimal(0)
             if exact > 0:
-                name = client_order_id(self._account, self._artifact, bar, asset, side)
+                name = client_order_id(self.account, self.artifact, bar, asset, side)
                 intents.append(Intent(name, bar, asset, side, exact, created_at=now, updated_at=now))
         return intents

@@ -1,80 +1,104 @@
-"""Checks before the first bar: is this the account, the artifact and the capital that the folder belongs to?"""
+"""A trader's start: whose account it is, what is taken over from another trader, and what was left unfinished."""
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
-from cappuccino.broker.protocol import AccountState, Asset
+from cappuccino.broker.protocol import AccountState, Position
 from cappuccino.errors import Refusal
-from cappuccino.trading.journal import Journal
-from cappuccino.trading.ledger import CASH
+from cappuccino.trading import start_checks
+from cappuccino.trading.dealings import Dealings
+from cappuccino.trading.execution import Execution
+from cappuccino.trading.patience import NoDecision
+from cappuccino.trading.settings import TraderSettings
+from cappuccino.trading.strangers import Strangers
+from cappuccino.trading.succession import take_over
+from cappuccino.trading.venue_reader import increments_of
 
 
-def check_account(state: AccountState) -> None:
-    """Raises Refusal for an account that must not trade."""
-    if state.blocked:
-        raise Refusal(f"account {state.id} may not trade: {', '.join(state.blocked)}; mend that with the venue first")
+def begin(
+    dealings: Dealings,
+    settings: TraderSettings,
+    artifact: str,
+    strangers: Strangers,
+    hold_account: Callable[[str], object],
+) -> Execution:
+    """Check that all is as it was left, finish what was begun, and agree with the venue on every figure; what orders from then on.
 
-
-def check_listed(listed: Mapping[str, Asset], assets: Sequence[str]) -> None:
-    """Raises Refusal for an asset that the venue does not know."""
-    missing = [asset for asset in assets if asset not in listed]
-    if missing:
-        raise Refusal(f"the venue does not list {', '.join(missing)}; the artifact trades {', '.join(assets)}")
-
-
-def check_skew(ours: float, venues: float, most: float) -> None:
-    """Raises Refusal if this machine's clock is off by more than `most` seconds."""
-    if abs(ours - venues) > most:
-        raise Refusal(f"this machine's clock is {ours - venues:+.0f} s off the venue's; set it right")
-
-
-def check_identity(journal: Journal, *, artifact: str, account: str, capital: Decimal, takes_over: str, now: float) -> None:
-    """Write down whose folder this is at the first start; later raises Refusal if it is another's."""
-    meta = journal.meta()
-    ours = {"artifact": artifact, "account": account, "capital": f"{capital:f}", "takes_over": takes_over}
-    if not meta:
-        journal.set_meta(**ours, started=datetime.datetime.fromtimestamp(now, datetime.UTC).isoformat())
-        return
-    for name, value in ours.items():
-        if meta.get(name, "") != value:
-            raise Refusal(
-                f"{journal.path} began with {name} {meta.get(name) or 'nothing'}, this is {value or 'nothing'}: use another "
-                "trade.name, or what it began with"
-            )
-
-
-def reserve_of(
-    cash: Decimal,
-    held: Mapping[str, Decimal],
-    closes: Mapping[str, float],
-    capital: Decimal,
-    *,
-    foreign: str,
-    min_notional: float,
-) -> dict[str, Decimal]:
-    """What of the account is not the trader's, by asset and CASH, fixed at the first bar: its equity is then the capital.
-
-    foreign: `refuse` raises Refusal if the trader's assets are held already, but for what is worth less than min_notional,
-    which is set aside; `ignore` sets all of it aside; `adopt` makes it the trader's, and raises Refusal if it is worth more than
-    the capital. Raises Refusal for an account that is not worth the capital.
+    artifact: its checksum. hold_account: locks the account of that id, or raises Refusal.
+    Raises Refusal and Halted as `Trader.run` says.
     """
-    worth = {asset: quantity * Decimal(repr(closes[asset])) for asset, quantity in held.items() if quantity}
-    if foreign == "refuse":
-        large = {asset: value for asset, value in worth.items() if value >= Decimal(repr(min_notional))}
-        if large:
-            listing = ", ".join(f"{held[asset]:f} {asset} (worth {value:.2f})" for asset, value in large.items())
-            raise Refusal(
-                f"the account holds {listing} already, not bought by this trader: sell it, or say trade.foreign=adopt (it "
-                "becomes the trader's, part of trade.capital) or trade.foreign=ignore (it is left alone)"
+    clock, journal, patience, timing = dealings.clock, dealings.journal, dealings.patience, dealings.timing
+    assets = dealings.manifest.assets
+    until = clock.now() + timing.start
+    try:
+        start_checks.check_skew(clock.now(), patience.ask(dealings.broker.clock, until), timing.late)
+        state, positions = dealings.reader.account(until)
+        listed, _ = dealings.reader.rules(until)
+        start_checks.check_listed(listed, assets)
+        hold_account(state.id)
+        if settings.takes_over is not None and not journal.meta():
+            increments = increments_of(listed, assets)
+            take_over(
+                settings.takes_over,
+                dealings,
+                artifact=artifact,
+                account=state.id,
+                capital=settings.capital,
+                increments=increments,
+                until=until,
             )
-    taken = sum(worth.values(), Decimal(0)) if foreign == "adopt" else Decimal(0)
-    equity = cash + taken
-    if equity < capital:
-        raise Refusal(f"the account is worth {equity:.2f} in cash and the trader's assets, trade.capital is {capital}")
-    if taken > capital:
-        raise Refusal(f"the account holds {taken:.2f} of the trader's assets already, more than trade.capital, {capital}")
-    aside = {} if foreign == "adopt" else {asset: quantity for asset, quantity in held.items() if quantity}
-    return {CASH: equity - capital, **aside}
+        start_checks.check_identity(
+            journal,
+            artifact=artifact,
+            account=state.id,
+            capital=settings.capital,
+            takes_over="" if settings.takes_over is None else settings.takes_over.name,
+            now=clock.now(),
+        )
+        strangers.meet(patience.ask(dealings.broker.open_orders, until))
+        if journal.anchor() is None:
+            _check_first(dealings, settings, state, positions, until)
+        execution = Execution(dealings, account=state.id, artifact=artifact)
+        for decision in journal.unfinished():
+            dealings.log.info("carry on", bar=decision.bar, phase=decision.phase)
+            execution.carry_out(decision.bar)
+        if journal.anchor() is not None and not settings.dry_run:
+            dealings.desk.resolve_open(max(until, clock.now() + timing.start))
+            until = max(until, clock.now() + timing.start)
+            dealings.reconciler.agree(increments_of(listed, assets), until)
+    except NoDecision as reason:
+        raise Refusal(f"the venue could not be reached at the start: {reason}") from None
+    return execution
+
+
+def _check_first(
+    dealings: Dealings, settings: TraderSettings, state: AccountState, positions: Mapping[str, Position], until: float
+) -> None:
+    """Before the first bar: raises Refusal, at the quotes of now, for an account that the first bar would refuse."""
+    assets = dealings.manifest.assets
+    quotes = dealings.patience.ask(lambda: dealings.broker.quotes(assets), until)
+    held = held_of(positions, assets)
+    if held.keys() <= quotes.keys():
+        mids = {asset: float(quotes[asset].bid + quotes[asset].ask) / 2 for asset in held}
+        reserve(dealings, settings, state.cash, held, mids)
+
+
+def held_of(positions: Mapping[str, Position], assets: tuple[str, ...]) -> dict[str, Decimal]:
+    """Quantities of those of the assets that the account holds."""
+    return {asset: positions[asset].quantity for asset in assets if asset in positions}
+
+
+def reserve(
+    dealings: Dealings, settings: TraderSettings, cash: Decimal, held: Mapping[str, Decimal], prices: Mapping[str, float]
+) -> dict[str, Decimal]:
+    """What of the account is not the trader's, as `start_checks.reserve_of`."""
+    return start_checks.reserve_of(
+        cash,
+        held,
+        prices,
+        settings.capital,
+        foreign=settings.foreign,
+        min_notional=dealings.manifest.costs.min_notional,
+    )

@@ -7,6 +7,7 @@ first, in the other's journal and under the other's lock: nothing is sent any mo
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import json
 import pathlib
@@ -14,18 +15,14 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from cappuccino.broker.protocol import Broker
 from cappuccino.errors import Refusal
-from cappuccino.trading.clock import Clock
+from cappuccino.trading.dealings import Dealings
 from cappuccino.trading.execution import Execution
-from cappuccino.trading.folder import JOURNAL_NAME, Log, locked
+from cappuccino.trading.folder import JOURNAL_NAME, locked
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.latch import KillSwitch
-from cappuccino.trading.orders import LATE_S, OrderDesk
-from cappuccino.trading.reconcile import Reconciler
+from cappuccino.trading.orders import LATE_S
 from cappuccino.trading.records import CASH
-from cappuccino.trading.timing import Timing
-from cappuccino.trading.venue_reader import VenueReader
 from cappuccino.trading.watch import Unwatched
 
 
@@ -46,28 +43,22 @@ def begun_with(journal: Journal) -> Begun:
 
 def take_over(
     predecessor: pathlib.Path,
-    journal: Journal,
-    broker: Broker,
-    reader: VenueReader,
-    clock: Clock,
-    timing: Timing,
-    log: Log,
+    dealings: Dealings,
     *,
     artifact: str,
     account: str,
     capital: Decimal,
-    assets: tuple[str, ...],
-    bar_seconds: int,
-    fee: Decimal,
     increments: Mapping[str, Decimal],
     until: float,
 ) -> None:
-    """Begin `journal` with the figures of the trader in the folder `predecessor`. Once only: afterwards the journal has an identity.
+    """Begin the journal of `dealings` with the figures of the trader in the folder `predecessor`.
+
+    Once only: afterwards the journal has an identity.
 
     Raises Refusal where there is no such trader, it runs or is halted, it traded another account, capital or other assets, and where
     the venue's figures are not what its journal explains; NoDecision without an answer.
     """
-    path = predecessor / JOURNAL_NAME
+    path, clock, assets = predecessor / JOURNAL_NAME, dealings.clock, dealings.manifest.assets
     if not path.is_file():
         raise Refusal(f"trade.takes_over is {predecessor.name}; there is no trader in {predecessor}")
     with locked(predecessor), contextlib.closing(Journal(path)) as theirs:
@@ -78,23 +69,10 @@ def take_over(
         halt = KillSwitch(theirs, predecessor, clock).thrown()
         if halt is not None:
             raise Refusal(f"{predecessor} is halted ({halt.reason}): `cappuccino trade resume` releases it")
-        desk = OrderDesk(broker, clock, theirs, timing, log, Unwatched(), _never)
-        reconciler = Reconciler(
-            reader, clock, theirs, log, desk.resolve_open, assets=assets, fee=fee, foreign="refuse", poll=timing.poll
+        their_dealings = dataclasses.replace(
+            dealings, journal=theirs, watch=Unwatched(), foreign="refuse", may_send=lambda: False
         )
-        execution = Execution(
-            desk,
-            reader,
-            reconciler,
-            clock,
-            theirs,
-            timing,
-            assets=assets,
-            bar_seconds=bar_seconds,
-            account=account,
-            artifact=meta["artifact"],
-            may_send=_never,
-        )
+        execution = Execution(their_dealings, account=account, artifact=meta["artifact"])
         for decision in theirs.unfinished():
             execution.carry_out(decision.bar)
         anchor = theirs.anchor()
@@ -102,10 +80,10 @@ def take_over(
             traded = tuple(name for name in anchor.own if name != CASH)
             if traded != assets:
                 raise Refusal(f"{predecessor} trades {', '.join(traded)}; the artifact {', '.join(assets)}, in this order")
-            desk.resolve_open(until)
-            anchor = reconciler.agree(increments, until).anchor
-            journal.set_anchor(anchor)
-        journal.set_meta(
+            their_dealings.desk.resolve_open(until)
+            anchor = their_dealings.reconciler.agree(increments, until).anchor
+            dealings.journal.set_anchor(anchor)
+        dealings.journal.set_meta(
             artifact=artifact,
             account=account,
             capital=f"{capital:f}",
@@ -113,7 +91,7 @@ def take_over(
             taken=json.dumps(_taken(theirs, clock.now() - LATE_S)),
             started=datetime.datetime.fromtimestamp(clock.now(), datetime.UTC).isoformat(),
         )
-        log.info(
+        dealings.log.info(
             "taken over", trader=predecessor.name, own={} if anchor is None else {k: f"{v:f}" for k, v in anchor.own.items()}
         )
 
@@ -129,7 +107,3 @@ def _taken(theirs: Journal, since: float) -> dict[str, Any]:
         # A release that its rules have not seen yet is one that ours have not either.
         risk = {**risk, "releases": 0 if risk["releases"] == theirs.releases() else -1}
     return {"orders": recent + kept, "decided": max(decided, default=None), "risk": risk}
-
-
-def _never() -> bool:
-    return False

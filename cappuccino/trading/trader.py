@@ -23,7 +23,8 @@ from cappuccino.trading.clock import Clock
 from cappuccino.trading.folder import DRY_JOURNAL_NAME, JOURNAL_NAME, Log, account_locked, locked, open_log
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.latch import KillSwitch
-from cappuccino.trading.step import BarStep, Decide, TraderSettings
+from cappuccino.trading.settings import TraderSettings
+from cappuccino.trading.step import BarStep, Decide
 from cappuccino.trading.succession import begun_with
 from cappuccino.trading.timing import Timing
 from cappuccino.trading.watch import Unwatched, Watch

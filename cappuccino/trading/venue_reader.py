@@ -8,7 +8,7 @@ from decimal import Decimal
 from cappuccino.artifact.manifest import Manifest
 from cappuccino.broker.protocol import AccountState, Asset, Broker, Position
 from cappuccino.plan import OrderRules
-from cappuccino.trading import startup
+from cappuccino.trading import start_checks
 from cappuccino.trading.patience import Patience
 from cappuccino.trading.sizing import DECIMALS, order_rules
 
@@ -29,7 +29,7 @@ class VenueReader:
     def account(self, until: float) -> tuple[AccountState, dict[str, Position]]:
         """Account and positions. Raises Refusal for a blocked account."""
         state = self._patience.ask(self._broker.account, until)
-        startup.check_account(state)
+        start_checks.check_account(state)
         return state, self._patience.ask(self._broker.positions, until)
 
     def bids(self, assets: Sequence[str], until: float) -> dict[str, float]:

@@ -123,15 +123,15 @@ def worker(words: list[str]) -> int:
     if window == "recovery":
         for name in ("account", "positions", "open_orders", "order", "orders_since", "assets", "submit"):
             around(AlpacaBroker, name, "recovery", None)
-        kept_start = step.BarStep._start
+        kept_begin = step.begin
 
-        def start(self: Any, *args: Any) -> Any:
+        def begin(*args: Any) -> Any:
             nonlocal window
-            found = kept_start(self, *args)
+            found = kept_begin(*args)
             window = ""  # the start is over
             return found
 
-        step.BarStep._start = start
+        step.begin = begin
     return main(["trade", *words])
 
 

@@ -6,6 +6,8 @@ import contextlib
 import pathlib
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
 
 import hypothesis.strategies as st
@@ -17,7 +19,7 @@ from trading_scenarios import manifest_of, restless, trader, venue_of
 
 from cappuccino.broker.alpaca import AlpacaBroker
 from cappuccino.broker.exchange.faults import FaultsConfig
-from cappuccino.broker.protocol import Order, OrderRequest
+from cappuccino.broker.protocol import AccountState, Asset, BrokerUnavailable, Order, OrderRequest, Position
 from cappuccino.errors import Halted
 from cappuccino.risk import Limits
 from cappuccino.trading.clock import RealClock
@@ -111,6 +113,42 @@ def test_a_flatten_sells_everything_and_is_done_once(tmp_path: pathlib.Path) -> 
     assert flattening
     assert all(order["side"] == "sell" and order["state"] == "filled" for order in flattening)
     assert {order["client_order_id"] for order in orders} == {o.ticket.client_order_id for o in venue.ledger.orders.values()}
+
+
+class Silent(AlpacaBroker):
+    """Once the folder is halted, each of its reads first fails twice."""
+
+    def __init__(self, url: str, folder: pathlib.Path) -> None:
+        super().__init__("key", "secret", trading_url=url)
+        self._folder, self.failed = folder, Counter[str]()
+
+    def _answer(self, name: str) -> None:
+        if (self._folder / HALT_FILE).exists() and self.failed[name] < 2:
+            self.failed[name] += 1
+            raise BrokerUnavailable("no answer")
+
+    def assets(self, assets: Sequence[str]) -> dict[str, Asset]:
+        self._answer("assets")
+        return super().assets(assets)
+
+    def account(self) -> AccountState:
+        self._answer("account")
+        return super().account()
+
+    def positions(self) -> dict[str, Position]:
+        self._answer("positions")
+        return super().positions()
+
+
+def test_a_flatten_waits_for_a_venue_that_does_not_answer(tmp_path: pathlib.Path) -> None:
+    table = walk(ROWS)
+    venue = venue_of(table, START)
+    with serving(venue) as url:
+        broker = Silent(url, tmp_path)
+        with pytest.raises(Halted, match="everything was sold"):
+            trader(url, tmp_path, manifest_of(table), decide=_halting(tmp_path, 4, "flatten"), broker=broker).run()
+    assert broker.failed == {"assets": 2, "account": 2, "positions": 2}
+    assert all(holding.quantity < Decimal("1e-8") for holding in venue.ledger.holdings.values())
 
 
 def test_a_flatten_sells_in_orders_that_the_venue_takes(tmp_path: pathlib.Path) -> None:

@@ -15,7 +15,7 @@ from trading_scenarios import manifest_of, restless
 from cappuccino.broker.alpaca import AlpacaBroker
 from cappuccino.errors import Refusal
 from cappuccino.trading.clock import RealClock
-from cappuccino.trading.step import TraderSettings
+from cappuccino.trading.settings import TraderSettings
 from cappuccino.trading.timing import Timing
 from cappuccino.trading.trader import Summary, Trader
 

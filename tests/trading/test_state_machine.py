@@ -32,7 +32,8 @@ from cappuccino.trading.bar_store import BarStore
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.latch import KillSwitch
 from cappuccino.trading.records import CASH, FINAL
-from cappuccino.trading.step import BarStep, TraderSettings
+from cappuccino.trading.settings import TraderSettings
+from cappuccino.trading.step import BarStep
 from cappuccino.trading.timing import Timing
 from cappuccino.trading.watch import Unwatched
 

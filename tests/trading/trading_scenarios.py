@@ -25,7 +25,7 @@ from cappuccino.broker.exchange.venue import Venue
 from cappuccino.features.normaliser import training_range
 from cappuccino.features.registry import FeatureSet, valid_rows
 from cappuccino.trading.clock import ExchangeClock
-from cappuccino.trading.step import TraderSettings
+from cappuccino.trading.settings import TraderSettings
 from cappuccino.trading.trader import Trader
 
 FEATURES = ("return_1", "relative_volume_168")
