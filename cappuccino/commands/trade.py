@@ -25,8 +25,9 @@ from cappuccino.deployment import deployed
 from cappuccino.errors import InputError, Refusal
 from cappuccino.trading import hosts
 from cappuccino.trading.clock import ExchangeClock, RealClock
-from cappuccino.trading.folder import CONFIG_NAME, Log
+from cappuccino.trading.folder import CONFIG_NAME
 from cappuccino.trading.live import confirm, fingerprint, is_confirmed
+from cappuccino.trading.log import Log
 from cappuccino.trading.reconcile import Foreign
 from cappuccino.trading.settings import TraderSettings
 from cappuccino.trading.trader import Summary, Trader

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from cappuccino.artifact.manifest import MANIFEST_NAME, Manifest, checksum, read
 from cappuccino.config.composition import load_trade_config
 from cappuccino.config.roots import TradeCommandConfig
 from cappuccino.config.trading import LocalBrokerConfig
+from cappuccino.dashboard.log_lines import Line, newest_warnings
 from cappuccino.errors import InputError
 from cappuccino.registry.registry import REGISTRY_NAME
 from cappuccino.registry.store import ArtifactStore
@@ -28,9 +28,7 @@ from cappuccino.trading.ruled import state_of, stops_in_force
 STALE_BARS = 2
 """Bars' time after the close of the last bar from which on a trader that runs in real time is stale."""
 
-NEWEST_ORDERS, NEWEST_BARS, NEWEST_LINES = 200, 30, 20
-LOG_TAIL = 262_144
-"""Bytes of the log, from its end, that are looked through."""
+NEWEST_ORDERS, NEWEST_BARS = 200, 30
 
 ORDER_STATES: tuple[State, ...] = (
     "planned",
@@ -105,16 +103,6 @@ class Position(NamedTuple):
     value: float | None
     weight: float | None
     target: float | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Line:
-    """What the log warns of, so many times in a row, last at that time."""
-
-    at: str
-    level: str
-    said: str
-    times: int = 1
 
 
 class Trader:
@@ -290,35 +278,4 @@ class Trader:
 
     def warnings(self) -> list[Line]:
         """What the log warns of or complains about, the newest first."""
-        path = self.folder / LOG_NAME
-        if not path.is_file():
-            return []
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - LOG_TAIL))
-            lines = file.read().decode(errors="replace").splitlines()
-        found: list[Line] = []
-        for line in reversed(lines):
-            if '"level": "info"' in line or (one := _line(line)) is None:
-                continue
-            if found and (found[-1].level, found[-1].said) == (one.level, one.said):
-                found[-1] = dataclasses.replace(found[-1], times=found[-1].times + 1)
-            elif len(found) == NEWEST_LINES:
-                break
-            else:
-                found.append(one)
-        return found
-
-
-def _line(text: str) -> Line | None:
-    """None for the half of a line with which a part of the log begins, and for what does not warn."""
-    try:
-        values = json.loads(text)
-        level, at, event = (values.pop(name) for name in ("level", "timestamp", "event"))
-    except (ValueError, KeyError, AttributeError):
-        return None
-    if level not in ("warning", "error"):
-        return None
-    details = "; ".join(
-        f"{value}" if name in ("reason", "error", "stopped") else f"{name} {value}" for name, value in values.items()
-    )
-    return Line(str(at)[:19].replace("T", " "), level, f"{event}: {details}" if details else event)
+        return newest_warnings(self.folder / LOG_NAME)

@@ -92,11 +92,14 @@ def _road(study: Study, seen: Seen, settings: Settings) -> Iterator[Step]:
 
 
 def _shadow(entry: Entry, study: Study, seen: Seen, settings: Settings) -> Iterator[Step]:
-    mine = [one for one in seen.traders if isinstance(one.name, ShadowName) and one.name.artifact == short(entry.checksum)]
-    last = max(mine, key=lambda one: one.name, default=None)
+    mine = {
+        one.name: one for one in seen.traders if isinstance(one.name, ShadowName) and one.name.artifact == short(entry.checksum)
+    }
+    newest = max(mine, default=None)
+    last = None if newest is None else mine[newest]
     start = study.cut + seen.bars.bar_seconds
     if last is None or (not last.is_alive and not _is_complete(last, settings) and last.exit_code not in UNTRIED):
-        attempt = 1 if last is None else last.name[1] + 1
+        attempt = 1 if newest is None else newest.attempt + 1
         is_there = not seen.bars.can_grow or seen.bars.last >= start + (settings.shadow_bars + 1) * seen.bars.bar_seconds
         if attempt > MOST_ATTEMPTS:
             yield Report(f"attempts {short(entry.checksum)}", f"{MOST_ATTEMPTS} traders of {short(entry.checksum)} were killed")

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from rich.console import Console
 
+from cappuccino.trading.log import Log, json_log
 from cappuccino.trading.watch import notify
 from cappuccino.trading.watch.background import Background
 
@@ -22,7 +23,7 @@ _CLOSE_S = 5.0
 class Teller:
     """told: keys of what a person was told, by this pipeline and those before it."""
 
-    def __init__(self, console: Console, log: Any, told: set[str], lines: list[tuple[notify.Target, Background]]) -> None:
+    def __init__(self, console: Console, log: Log, told: set[str], lines: list[tuple[notify.Target, Background]]) -> None:
         self._console, self.log, self.told, self._lines = console, log, told, lines
 
     def say(self, text: str, **values: Any) -> None:
@@ -52,15 +53,7 @@ def teller(folder: pathlib.Path, console: Console, environment: Mapping[str, str
     told = {line["told"] for line in _lines(path) if "told" in line}
     targets = notify.targets(environment)
     with path.open("a", encoding="utf-8", buffering=1) as file, contextlib.ExitStack() as stack:
-        log = structlog.wrap_logger(
-            structlog.WriteLogger(file),
-            wrapper_class=structlog.make_filtering_bound_logger("info"),
-            processors=[
-                structlog.processors.add_log_level,
-                structlog.processors.TimeStamper(fmt="iso", utc=True),
-                structlog.processors.JSONRenderer(),
-            ],
-        ).bind()
+        log = json_log(structlog.WriteLogger(file))
         lines = [(target, Background(target.label, log, lambda: None)) for target in targets]
         for _, line in lines:
             stack.callback(line.close, _CLOSE_S)

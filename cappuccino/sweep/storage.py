@@ -10,7 +10,7 @@ import os
 import pathlib
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 import optuna
@@ -40,13 +40,15 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
     parsed = _parsed(url)
     try:
         if kind == "journal" and path:
-            return _open_journal(pathlib.Path(path))
+            return _open_journal(url, pathlib.Path(path))
         file = parsed.database or ""
         if parsed.drivername == "sqlite" and parsed.host is None and file not in ("", ":memory:"):
             pathlib.Path(file).absolute().parent.mkdir(parents=True, exist_ok=True)
             write_ahead(pathlib.Path(file))
             make = functools.partial(optuna.storages.RDBStorage, engine_kwargs={"connect_args": {"timeout": BUSY_S}})
-            return optuna.storages.get_storage(_one_at_a_time(_open_database(url, make)))
+            storage = _one_at_a_time(_open_database(url, make))
+            _check_always(storage, _OpenedFile(url, pathlib.Path(file)))
+            return optuna.storages.get_storage(storage)
         if parsed.drivername == "postgresql+psycopg" and _is_plain(url):
             return optuna.storages.get_storage(_wait_for_the_server(_open_database(url, _PostgreSQL)))
     except ImportError as error:
@@ -177,6 +179,42 @@ def _one_at_a_time(storage: optuna.storages.RDBStorage) -> optuna.storages.RDBSt
     return storage
 
 
+class _OpenedFile:
+    """A storage's file as it was opened: one that was removed takes what its processes write, and loses it when they end."""
+
+    def __init__(self, url: str, path: pathlib.Path) -> None:
+        self._url, self._path = url, path.absolute()
+        self._opened = self._seen()
+
+    def check(self) -> None:
+        """Raises InputError where another file is in its place, or none."""
+        seen = self._seen()
+        if seen is None or seen != self._opened:
+            what = "was removed" if seen is None else "is another file than the one that was opened"
+            raise InputError(
+                f"the storage {shown_url(self._url)} is gone: {self._path} {what}; put it back, and give the command again"
+            )
+
+    def _seen(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+
+def _check_always(storage: optuna.storages.RDBStorage, file: _OpenedFile) -> None:
+    """Before each transaction, and before a new connection would make the file anew."""
+
+    @event.listens_for(storage.engine, "do_connect")
+    def connect(*_: Any) -> None:
+        file.check()
+
+    @event.listens_for(storage.engine, "begin")
+    def begin(_: Any) -> None:
+        file.check()
+
+
 class _PostgreSQL(optuna.storages.RDBStorage):
     """Writes a trial's attribute under the lock of its row.
 
@@ -217,16 +255,32 @@ def _wait_for_the_server(storage: optuna.storages.RDBStorage) -> optuna.storages
     return storage
 
 
-def _open_journal(path: pathlib.Path) -> optuna.storages.JournalStorage:
+def _open_journal(url: str, path: pathlib.Path) -> optuna.storages.JournalStorage:
     path.absolute().parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("ab+") as file:
             file.seek(0)
             if (first := file.readline()).endswith(b"\n"):
                 json.loads(first)["op_code"]  # a single line that is no record Optuna reads without a word, and appends to it
-        return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=_JournalLock(str(path))))
+        return optuna.storages.JournalStorage(_JournalFile(url, path))
     except (AttributeError, TypeError, AssertionError) as error:
         raise ValueError("it is not a journal of Optuna") from error
+
+
+class _JournalFile(JournalFileBackend):
+    """One whose file must stay where it is."""
+
+    def __init__(self, url: str, path: pathlib.Path) -> None:
+        super().__init__(str(path), lock_obj=_JournalLock(str(path)))
+        self._file = _OpenedFile(url, path)
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        self._file.check()
+        yield from super().read_logs(log_number_from)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self._file.check()
+        super().append_logs(logs)
 
 
 class _JournalLock(JournalFileOpenLock):

@@ -10,8 +10,8 @@ from decimal import Decimal
 from cappuccino.artifact.manifest import Manifest
 from cappuccino.broker.protocol import Broker
 from cappuccino.trading.clock import Clock
-from cappuccino.trading.folder import Log
 from cappuccino.trading.journal import Journal
+from cappuccino.trading.log import Log
 from cappuccino.trading.orders import OrderDesk
 from cappuccino.trading.patience import Patience
 from cappuccino.trading.reconcile import Foreign, Reconciler

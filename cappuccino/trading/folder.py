@@ -1,17 +1,13 @@
-"""A trader's folder: one process at a time, and its log."""
+"""A trader's folder: what lies in it, and one process at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import logging
-import logging.handlers
 import pathlib
 import time
 from collections.abc import Iterator
-from typing import Any, NoReturn, Protocol, TextIO, runtime_checkable
-
-import structlog
+from typing import TextIO
 
 from cappuccino.errors import Refusal
 from cappuccino.process import Process, this_process
@@ -25,17 +21,6 @@ LOOK_S = 0.2
 """Seconds that a lock is waited for."""
 ACCOUNTS = ".accounts"
 """Beside the traders' folders: one lock for each account."""
-
-
-@runtime_checkable
-class Log(Protocol):
-    """Where the trader writes what happened: an event's name and its values."""
-
-    def info(self, event: str, **values: Any) -> Any: ...
-
-    def warning(self, event: str, **values: Any) -> Any: ...
-
-    def error(self, event: str, **values: Any) -> Any: ...
 
 
 @contextlib.contextmanager
@@ -114,42 +99,3 @@ def _pid(file: TextIO) -> str:
 def _written(file: TextIO) -> str:
     file.seek(0)
     return file.read().strip()
-
-
-@contextlib.contextmanager
-def open_log(folder: pathlib.Path, *, size_mb: float | int = 10, kept: int = 10) -> Iterator[Log]:
-    """A log of JSON lines, appended to `trader.log` and flushed line by line; threads may share it.
-
-    One that a line would make longer than `size_mb` megabytes is first renamed `trader.log.1`, older ones up to `kept`.
-    """
-    handler = logging.handlers.RotatingFileHandler(
-        folder / LOG_NAME, maxBytes=max(1, round(size_mb * 1e6)), backupCount=kept, encoding="utf-8"
-    )
-    with contextlib.closing(handler):
-        yield structlog.wrap_logger(
-            _Lines(handler),
-            wrapper_class=structlog.make_filtering_bound_logger("info"),
-            processors=[
-                structlog.processors.add_log_level,
-                structlog.processors.TimeStamper(fmt="iso", utc=True),
-                structlog.processors.JSONRenderer(),
-            ],
-        ).bind()
-
-
-class _Lines:
-    """A structlog logger that writes finished lines to a handler, and raises what the handler would print and forget."""
-
-    def __init__(self, handler: logging.Handler) -> None:
-        self._handler = handler
-        handler.handleError = _raise  # pyright: ignore[reportAttributeAccessIssue]
-
-    def msg(self, message: str) -> None:
-        self._handler.handle(logging.makeLogRecord({"msg": message}))
-
-    log = debug = info = warning = error = critical = msg
-
-
-def _raise(record: logging.LogRecord) -> NoReturn:
-    del record
-    raise

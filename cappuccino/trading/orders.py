@@ -19,8 +19,8 @@ from cappuccino.broker.protocol import (
 )
 from cappuccino.errors import Halted
 from cappuccino.trading.clock import Clock
-from cappuccino.trading.folder import Log
 from cappuccino.trading.journal import Journal
+from cappuccino.trading.log import Log
 from cappuccino.trading.patience import NoDecision, refuse_bad_keys
 from cappuccino.trading.records import Intent, State
 from cappuccino.trading.timing import Timing

@@ -8,7 +8,7 @@ from typing import TypeVar
 from cappuccino.broker.protocol import BrokerUnavailable, OrderRejected
 from cappuccino.errors import Refusal
 from cappuccino.trading.clock import Clock
-from cappuccino.trading.folder import Log
+from cappuccino.trading.log import Log
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple
 from cappuccino.broker.protocol import AccountState, Position
 from cappuccino.errors import Refusal
 from cappuccino.trading.clock import Clock
-from cappuccino.trading.folder import Log
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.ledger import Difference, compare, set_aside
+from cappuccino.trading.log import Log
 from cappuccino.trading.records import CASH, Adjustment, Anchor
 from cappuccino.trading.venue_reader import VenueReader
 

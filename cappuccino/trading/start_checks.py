@@ -41,8 +41,8 @@ def check_identity(journal: Journal, *, artifact: str, account: str, capital: De
     for name, value in ours.items():
         if meta.get(name, "") != value:
             raise Refusal(
-                f"{journal.path} began with {name} {meta.get(name) or 'nothing'}, this is {value or 'nothing'}: use another "
-                "trade.name, or what it began with"
+                f"{journal.path} began with {name} {meta.get(name) or 'nothing'}, this is {value or 'nothing'}: "
+                "use another trade.name, or what it began with"
             )
 
 

@@ -23,9 +23,9 @@ from cappuccino.trading.clock import Clock
 from cappuccino.trading.dealings import Dealings
 from cappuccino.trading.feed import Feed, View
 from cappuccino.trading.flatten import Flattener
-from cappuccino.trading.folder import Log
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.latch import KillSwitch
+from cappuccino.trading.log import Log
 from cappuccino.trading.orders import LIST_MARGIN_S
 from cappuccino.trading.patience import NoDecision
 from cappuccino.trading.reconcile import own_figures

@@ -20,9 +20,10 @@ from cappuccino.errors import Halted, Refusal
 from cappuccino.trading.bar_report import bar_report
 from cappuccino.trading.bar_store import BARS_NAME, BarStore
 from cappuccino.trading.clock import Clock
-from cappuccino.trading.folder import DRY_JOURNAL_NAME, JOURNAL_NAME, Log, account_locked, locked, open_log
+from cappuccino.trading.folder import DRY_JOURNAL_NAME, JOURNAL_NAME, account_locked, locked
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.latch import KillSwitch
+from cappuccino.trading.log import Log, open_log
 from cappuccino.trading.settings import TraderSettings
 from cappuccino.trading.step import BarStep, Decide
 from cappuccino.trading.succession import begun_with

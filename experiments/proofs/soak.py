@@ -52,7 +52,7 @@ def worker(url: str, folder: str, artifact: str, bars: int, plant_at: int) -> No
     from cappuccino.broker.exchange.process import ExchangeControl
     from cappuccino.config import compose
     from cappuccino.trading.clock import ExchangeClock
-    from cappuccino.trading.folder import Log
+    from cappuccino.trading.log import Log
     from cappuccino.trading.settings import TraderSettings
     from cappuccino.trading.trader import Trader
     from cappuccino.trading.watch import BarReport, Unwatched, Watch

@@ -18,9 +18,9 @@ import pytest
 from place import ASSET, FEE, Place, place
 
 from cappuccino.broker.protocol import DuplicateOrderId, OrderRejected, OrderRequest
-from cappuccino.trading.folder import open_log
 from cappuccino.trading.identity import client_order_id
 from cappuccino.trading.journal import Journal
+from cappuccino.trading.log import open_log
 from cappuccino.trading.orders import OrderDesk
 from cappuccino.trading.records import Intent
 from cappuccino.trading.timing import Timing

@@ -120,6 +120,36 @@ def test_many_open_a_file_at_the_same_moment(tmp_path: pathlib.Path, monkeypatch
     assert journal_mode(tmp_path / "study") == "wal"
 
 
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("what", ["removed", "replaced"])
+def test_a_file_that_goes_away_under_a_study_ends_it_and_comes_back_whole(tmp_path: pathlib.Path, kind: str, what: str) -> None:
+    url, elsewhere = url_in(tmp_path, kind), tmp_path / "elsewhere"
+    study = open_at(url, 4)
+    for value in (1.0, 2.0):
+        trial = study.claim()
+        assert trial is not None
+        assert study.tell(trial, value, TrialState.COMPLETE, {})
+    running = study.claim()
+    assert running is not None
+    files = [path for path in tmp_path.iterdir() if path.is_file()]
+    elsewhere.mkdir()
+    for path in files:
+        path.rename(elsewhere / path.name)
+    if what == "replaced":
+        open_at(url_in(tmp_path / "other", kind), 1)
+        for path in (tmp_path / "other").iterdir():
+            path.rename(tmp_path / path.name)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for use in (study.claim, study.counted, lambda: study.tell(running, 3.0, TrialState.COMPLETE, {})):
+        with pytest.raises(InputError, match=r"study is gone: .*(was removed|is another file).*put it back"):
+            use()
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    for path in files:
+        (elsewhere / path.name).rename(path)
+    assert [trial.value for trial in trials_of(open_at(url, 4))] == [1.0, 2.0, None]
+    assert study.tell(running, 3.0, TrialState.COMPLETE, {})
+
+
 def test_what_a_killed_process_had_told_is_there(tmp_path: pathlib.Path) -> None:
     url = url_in(tmp_path, "sqlite")
     process = start("run", url, 60, 1)

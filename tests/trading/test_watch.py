@@ -22,7 +22,8 @@ from trading_scenarios import venue_of
 from cappuccino.broker.alpaca import AlpacaBroker
 from cappuccino.config.watch import WatchConfig
 from cappuccino.errors import InputError
-from cappuccino.trading.folder import LOG_NAME, open_log
+from cappuccino.trading.folder import LOG_NAME
+from cappuccino.trading.log import open_log
 from cappuccino.trading.watch import BarReport, Watch, Watcher, open_watch, watch_hosts
 from cappuccino.trading.watch.announcer import Announcer
 from cappuccino.trading.watch.notify import Target

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cappuccino.trading.folder import Log
+from cappuccino.trading.log import Log
 from cappuccino.trading.watch.background import Background
 from cappuccino.trading.watch.notify import Heartbeat, Target
 from cappuccino.trading.watch.protocol import BarReport, Kind

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from cappuccino.trading.folder import Log
+from cappuccino.trading.log import Log
 
 SIZE = 64
 """Jobs that wait at most."""

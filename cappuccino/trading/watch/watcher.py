@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cappuccino.config.watch import WatchConfig
-from cappuccino.trading.folder import Log
+from cappuccino.trading.log import Log
 from cappuccino.trading.watch import notify
 from cappuccino.trading.watch.announcer import Announcer
 from cappuccino.trading.watch.protocol import BarReport, Kind, Watch
