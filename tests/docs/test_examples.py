@@ -143,7 +143,7 @@ def test_the_risk_rule_slows_every_asset_in_trader_and_environment_alike(added: 
 @pytest.mark.slow
 def test_the_broker_passes_the_acceptance_table() -> None:
     path = os.pathsep.join([str(ROOT), str(EXAMPLES)])
-    named = {"PYTHONPATH": path, extensions.VARIABLE: "broker", "ACCEPTANCE": "http"}
+    named = {"PYTHONPATH": path, extensions.VARIABLE: "broker", "ACCEPTANCE": "http", "PYTEST_ADDOPTS": ""}
     words = [sys.executable, "-m", "pytest", "tests/acceptance/test_acceptance.py", "-n", "0", "-p", "no:cacheprovider", "-rs"]
     done = subprocess.run(words, cwd=ROOT, env={**os.environ, **named}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
