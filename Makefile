@@ -25,8 +25,9 @@ help:
 demo: setup
 	@.venv/bin/python experiments/demo.py
 
+# A worker that dies ends the run: in place of it xdist starts another, and may wait for it for ever.
 test: setup-dev
-	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile
+	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart=0
 
 test-paper: setup-dev
 	ACCEPTANCE=paper .venv/bin/python -m pytest tests/acceptance -v --timeout 600
