@@ -1,8 +1,8 @@
 """The command line: `cappuccino <command> [Hydra flags] [key=value ...]`.
 
 Exit codes: 0; 1 for a defect of ours, with its traceback; 2 for what the user can mend, with one line on stderr; 3 where a trader
-refuses to go on, with what a person has to read; 4 where its kill switch is thrown; 130 when interrupted. Only the standard
-library is imported until a command runs, so that help is fast.
+refuses to go on, with what a person has to read; 4 where its kill switch is thrown; 5 where its venue does not answer; 130 when
+interrupted. Only the standard library is imported until a command runs, so that help is fast.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from cappuccino import extensions
-from cappuccino.errors import Halted, InputError, Refusal
+from cappuccino.errors import Halted, InputError, Refusal, Unanswered
 from cappuccino.help import ACTIONS, COMMANDS, DESKS, FORMS, PLAIN, command_help, overview
 from cappuccino.version import code_version
 
-INPUT_ERROR, REFUSED, HALTED, INTERRUPTED = 2, 3, 4, 130
+INPUT_ERROR, REFUSED, HALTED, UNANSWERED, INTERRUPTED = 2, 3, 4, 5, 130
 
 
 class _Stop(BaseException):
@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(words)
     except InputError as error:
         return _complain(name, error, INPUT_ERROR)
+    except Unanswered as error:
+        return _complain(name, error, UNANSWERED)
     except Refusal as error:
         print(f"{name}: {error}", file=sys.stderr)
         return REFUSED

@@ -10,13 +10,13 @@ from typing import Any
 
 from cappuccino.artifact.runtime import load_artifact
 from cappuccino.config.composition import data_from, load_trade_config
-from cappuccino.errors import Halted, InputError, Refusal
+from cappuccino.errors import Halted, InputError, Refusal, Unanswered
 from cappuccino.trading.folder import CONFIG_NAME
 from cappuccino.trading.review import Session
 from cappuccino.trading.session import load_session
 from cappuccino.trading.showing import shown
 
-STOPPED, DEFECT, INPUT_ERROR, REFUSED, HALTED = 0, 1, 2, 3, 4
+STOPPED, DEFECT, INPUT_ERROR, REFUSED, HALTED, UNANSWERED = 0, 1, 2, 3, 4, 5
 """How a trader ends: the exit codes of `cappuccino trade`."""
 
 UNTRIED = frozenset({INPUT_ERROR, REFUSED, HALTED})
@@ -37,6 +37,9 @@ def deployed(runs_dir: str, artifact: str, trader: str) -> Iterator[None]:
         code = STOPPED
     except InputError:
         code = INPUT_ERROR
+        raise
+    except Unanswered:
+        code = UNANSWERED
         raise
     except Refusal:
         code = REFUSED

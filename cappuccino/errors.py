@@ -13,5 +13,9 @@ class Refusal(Exception):
     """The trader declines to go on until a person has looked; the message says why and what to do. Exit code 3."""
 
 
+class Unanswered(Refusal):
+    """The venue does not answer, and nothing can be done before it does: starting again later mends that. Exit code 5."""
+
+
 class Halted(Exception):
     """The kill switch is thrown: nothing is ordered until a person releases it; the message says why. Exit code 4."""

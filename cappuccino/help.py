@@ -277,7 +277,7 @@ COMMANDS: dict[str, Help] = {
 
 _EXIT_CODES = (
     "Exit codes: 0 done, 2 something to mend in what was given, 3 a trader refuses to go on, 4 it is halted,\n"
-    "130 interrupted, 1 a defect."
+    "5 its venue does not answer, 130 interrupted, 1 a defect."
 )
 _HYDRA = (
     "Hydra's flags work too: --cfg job prints the whole configuration, -m sweeps over comma-separated values,\n"

@@ -17,6 +17,8 @@ DRY_JOURNAL_NAME = "dry.sqlite"
 CONFIG_NAME = "trade.yaml"
 LOG_NAME = "trader.log"
 LOCK_NAME = "lock"
+UNANSWERED_NAME = "unanswered"
+"""There while the venue does not answer at the start, and somebody was told."""
 LOOK_S = 0.2
 """Seconds that a lock is waited for."""
 ACCOUNTS = ".accounts"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from cappuccino.broker.protocol import AccountState, Position
-from cappuccino.errors import Refusal
+from cappuccino.errors import Unanswered
 from cappuccino.trading import start_checks
 from cappuccino.trading.dealings import Dealings
 from cappuccino.trading.execution import Execution
@@ -27,7 +27,7 @@ def begin(
     """Check that all is as it was left, finish what was begun, and agree with the venue on every figure; what orders from then on.
 
     artifact: its checksum. hold_account: locks the account of that id, or raises Refusal.
-    Raises Refusal and Halted as `Trader.run` says.
+    Raises Refusal, Unanswered and Halted as `Trader.run` says.
     """
     clock, journal, patience, timing = dealings.clock, dealings.journal, dealings.patience, dealings.timing
     assets = dealings.manifest.assets
@@ -69,7 +69,7 @@ def begin(
             until = max(until, clock.now() + timing.start)
             dealings.reconciler.agree(increments_of(listed, assets), until)
     except NoDecision as reason:
-        raise Refusal(f"the venue could not be reached at the start: {reason}") from None
+        raise Unanswered(f"the venue could not be reached at the start: {reason}") from None
     return execution
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from cappuccino.artifact.manifest import SUM_SLACK, Manifest
 from cappuccino.bars.table import Origin
 from cappuccino.broker.protocol import Asset, Broker
-from cappuccino.errors import InputError, Refusal
+from cappuccino.errors import InputError, Refusal, Unanswered
 from cappuccino.features.registry import FeatureSet
 from cappuccino.plan import OrderRules, Plan
 from cappuccino.trading import drift, ruled
@@ -125,14 +125,14 @@ class BarStep:
         self._execution = begin(self._dealings, settings, artifact, self._strangers, hold_account)
 
     def flatten(self) -> dict[str, Decimal]:
-        """Sell everything, the kill switch notwithstanding; what is left, by asset. Raises Refusal without an answer."""
+        """Sell everything, the kill switch notwithstanding; what is left, by asset. Raises Unanswered."""
         most = math.inf if self._settings.limits is None else float(self._settings.limits.order)
         selling = dataclasses.replace(self._dealings, may_send=lambda: True, may_wait=lambda: True)
         try:
             self._dealings.desk.resolve_open(self._clock.now() + self._timing.start)
             return Flattener(selling, account=self._execution.account, artifact=self._execution.artifact, max_order=most).run()
         except NoDecision as reason:
-            raise Refusal(f"not everything could be sold, start the trader again to go on: {reason}") from None
+            raise Unanswered(f"not everything could be sold, start the trader again to go on: {reason}") from None
 
     def handle(self, bar: int, *, is_last: bool) -> None:
         """Decide at the close of `bar` and carry it out, or journal why not. On the replay's last bar only mark."""

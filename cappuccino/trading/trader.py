@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 from cappuccino.artifact.manifest import Manifest
 from cappuccino.broker.protocol import Broker
-from cappuccino.errors import Halted, Refusal
+from cappuccino.errors import Halted, Refusal, Unanswered
 from cappuccino.trading.bar_report import bar_report
 from cappuccino.trading.bar_store import BARS_NAME, BarStore
 from cappuccino.trading.clock import Clock
-from cappuccino.trading.folder import DRY_JOURNAL_NAME, JOURNAL_NAME, account_locked, locked
+from cappuccino.trading.folder import DRY_JOURNAL_NAME, JOURNAL_NAME, UNANSWERED_NAME, account_locked, locked
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.latch import KillSwitch
 from cappuccino.trading.log import Log, open_log
@@ -78,6 +78,7 @@ class Trader:
         Raises Refusal where a person has to look first: another trader in the folder or on the account, another artifact,
         account, capital or predecessor than at the first start, one that cannot be taken over, a blocked account, keys that are
         not taken, too little equity, drift of the features, figures or orders on the venue that the journal does not explain.
+        Raises Unanswered where the venue does not answer at the start or while everything is sold: starting again later goes on.
         Raises Halted when the kill switch is thrown, after open orders are canceled and, if that is wanted, everything is sold;
         and where the venue has an order of an intent's id that is not the intent's, which throws it.
         """
@@ -103,6 +104,10 @@ class Trader:
                 log.error("halted", reason=str(halted))
                 watch.event("halt", str(halted))
                 raise
+            except Unanswered as error:
+                log.error("unanswered", reason=str(error))
+                self._tell_once(watch, str(error))
+                raise
             except Refusal as refusal:
                 log.error("refused", reason=str(refusal))
                 watch.event("refused", str(refusal))
@@ -110,6 +115,13 @@ class Trader:
             log.info("stop", **summary._asdict())
             watch.event("stopped", f"after {summary.bars} bars")
             return summary
+
+    def _tell_once(self, watch: Watch, said: str) -> None:
+        """Though a service starts the trader again and again until the venue answers."""
+        told = self._settings.folder / UNANSWERED_NAME
+        if not told.exists():
+            watch.event("stale", said)
+        told.touch()
 
     @contextlib.contextmanager
     def _journal(self) -> Iterator[Journal]:
@@ -164,6 +176,10 @@ class Trader:
             if self._is_stopped:
                 return Summary(0, 0, 0, None)
             raise
+        told = settings.folder / UNANSWERED_NAME
+        if told.exists():
+            watch.event("recovered", "the venue answers again")
+            told.unlink()
         handled = decisions = fills = 0
         is_stale = False
         bar = self._first_bar(journal, timing)

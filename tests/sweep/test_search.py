@@ -95,6 +95,30 @@ def test_a_kill_at_any_moment_loses_nothing(tmp_path):
     assert len(trials) - len(lost) == 10
 
 
+def test_a_storage_that_goes_away_in_the_middle_of_a_study_ends_it_and_loses_nothing(tmp_path):
+    words, runs = cases.search(*SPACE, n_trials=10), tmp_path / "runs"
+    process = cases.start(tmp_path, *words)
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("trial 3"):
+        assert process.poll() is None
+    files = [path for path in runs.iterdir() if path.name.startswith("studies.db")]
+    for path in files:
+        path.rename(tmp_path / path.name)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 2
+    (line,) = err.splitlines()
+    assert "studies.db is gone" in line
+    assert not any(path.exists() for path in files)
+    for path in files:
+        (tmp_path / path.name).rename(path)
+    told = sum(trial.state.is_finished() for trial in cases.study(tmp_path).get_trials())
+    assert told > 0
+    cases.run(tmp_path, *words)
+    trials = cases.study(tmp_path).get_trials()
+    assert all(trial.state.is_finished() for trial in trials)
+    assert len([trial for trial in trials if not trial.user_attrs.get("lost")]) == 10
+
+
 def test_two_processes_share_a_study(tmp_path):
     same = ("hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=1")  # and nevertheless no trial twice
     words = cases.search(*SPACE, *same, n_trials=12)

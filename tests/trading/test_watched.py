@@ -2,67 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
 from faulty_broker import FaultyBroker
 from loopback import HOUR, serving, walk
 from trading_scenarios import manifest_of, restless, trader, venue_of
+from watching import watched
 
 from cappuccino.broker.alpaca import AlpacaBroker
 from cappuccino.errors import Halted, Refusal
 from cappuccino.trading.journal_reading import read_marks
 from cappuccino.trading.latch import HALT_FILE
-from cappuccino.trading.trader import Trader
-from cappuccino.trading.watch import BarReport
 
 ROWS, START = 260, 200
-
-
-class Notes:
-    """A watch that remembers."""
-
-    def __init__(self) -> None:
-        self.bars: list[BarReport] = []
-        self.events: list[tuple[str, str]] = []
-        self.statuses: list[int] = []
-
-    def event(self, kind: str, message: str, **values: Any) -> None:
-        del values
-        self.events.append((kind, message))
-
-    def bar(self, report: BarReport) -> None:
-        self.bars.append(report)
-
-    def request(self, status: int) -> None:
-        self.statuses.append(status)
-
-    @property
-    def kinds(self) -> list[str]:
-        return [kind for kind, _ in self.events]
-
-
-def _watched(one: Trader) -> Notes:
-    notes = Notes()
-
-    @contextlib.contextmanager
-    def watched(log: Any) -> Iterator[Notes]:
-        del log
-        yield notes
-
-    one._watched = watched  # type: ignore[assignment]  # pyright: ignore
-    return notes
 
 
 def test_every_bar_is_reported_as_it_was_marked(tmp_path: pathlib.Path) -> None:
     table = walk(ROWS)
     with serving(venue_of(table, START)) as url:
         one = trader(url, tmp_path, manifest_of(table), bars=6)
-        notes = _watched(one)
+        notes = watched(one)
         one.run()
     marks = read_marks(tmp_path / "journal.sqlite")
     assert [report.bar for report in notes.bars] == table.timestamps[START : START + 6].tolist()
@@ -89,7 +50,7 @@ def test_stale_data_and_its_end_are_told_once(tmp_path: pathlib.Path) -> None:
         one = trader(
             url, tmp_path, manifest_of(table), broker=FaultyBroker(AlpacaBroker("k", "s", trading_url=url), fate), bars=7
         )
-        notes = _watched(one)
+        notes = watched(one)
         one.run()
     assert notes.kinds == ["started", "stale", "recovered", "stopped"]
     assert "did not answer" in notes.events[1][1]
@@ -100,19 +61,19 @@ def test_a_rejection_a_halt_and_a_refusal_are_told(tmp_path: pathlib.Path) -> No
     table = walk(ROWS, missing={START + 2: (1,)})
     with serving(venue_of(table, START)) as url:
         one = trader(url, tmp_path / "a", manifest_of(table), bars=4)
-        notes = _watched(one)
+        notes = watched(one)
         one.run()
         assert "reject" in notes.kinds
         assert any("ETH was rejected: asset ETH/USD is not tradable now" in message for _, message in notes.events)
         (tmp_path / "a" / HALT_FILE).write_text("")
         one = trader(url, tmp_path / "a", manifest_of(table), bars=4)
-        notes = _watched(one)
+        notes = watched(one)
         with pytest.raises(Halted):
             one.run()
         assert notes.kinds == ["started", "halt"]
     with serving(venue_of(walk(ROWS), START, key="right", secret="right")) as url:
         one = trader(url, tmp_path / "b", manifest_of(table), decide=restless, bars=1)
-        notes = _watched(one)
+        notes = watched(one)
         with pytest.raises(Refusal):
             one.run()
         assert notes.kinds == ["started", "refused"]
