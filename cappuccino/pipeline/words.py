@@ -113,8 +113,15 @@ class Given(NamedTuple):
             f"trade.capital={config.trade.capital}",
             f"trade.allow_outside=[{','.join(config.trade.allow_outside)}]",
             f"trade.fee_bps={config.costs.taker_fee_bps}",
+            *self._risk(),
             f"runs_dir={quoted(str(places.runs))}",
         ]
+
+    def _risk(self) -> list[str]:
+        """The rules that the study was given; where none were spoken of, the traders' own stay."""
+        if self.config.risk is not None:
+            return ["risk=default", *leaves("risk", self.config.risk)]
+        return ["risk=none"] if self._own("risk") else []
 
     def _data(self) -> list[str]:
         return list(leaves("data", self.config.data, key="source"))

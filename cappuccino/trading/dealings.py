@@ -13,7 +13,7 @@ from cappuccino.trading.clock import Clock
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.log import Log
 from cappuccino.trading.orders import OrderDesk
-from cappuccino.trading.patience import Patience
+from cappuccino.trading.patience import Keys, Patience
 from cappuccino.trading.reconcile import Foreign, Reconciler
 from cappuccino.trading.timing import Timing
 from cappuccino.trading.venue_reader import VenueReader
@@ -38,9 +38,14 @@ class Dealings:
     may_wait: Callable[[], bool]
 
     @functools.cached_property
+    def keys(self) -> Keys:
+        """Whether the venue takes them."""
+        return Keys(self.clock, self.timing.grace)
+
+    @functools.cached_property
     def patience(self) -> Patience:
         """With a venue that does not answer."""
-        return Patience(self.clock, self.log, lambda: not self.may_wait(), poll=5 * self.timing.poll)
+        return Patience(self.clock, self.log, lambda: not self.may_wait(), self.keys, poll=5 * self.timing.poll)
 
     @functools.cached_property
     def reader(self) -> VenueReader:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from cappuccino.bars.table import BarTable, Origin
-from cappuccino.broker.protocol import BarArrays
+from cappuccino.broker.protocol import BarArrays, BrokerUnavailable
 from cappuccino.errors import InputError
 from cappuccino.features.registry import FeatureSet, valid_rows
 from cappuccino.trading.bar_store import BarStore
@@ -100,7 +100,12 @@ class Feed:
         notes: dict[str, list[str]] = {}
         jumps = self._jumps(fetched, oldest)
         if jumps:
-            fetched = self._confirmed(fetched, self._fetch(start, bar), jumps, notes)
+            try:
+                again = self._fetch(start, bar)
+            except BrokerUnavailable:
+                self._last = None  # what was fetched is not taken: the next update begins where the store ends
+                raise
+            fetched = self._confirmed(fetched, again, jumps, notes)
         for column, asset in enumerate(self._assets):
             self._take(column, asset, fetched[asset], oldest, previous, notes)
             if self._mask[-1, column] and self._values[_FIELDS.index("volume"), -1, column] == 0:

@@ -192,7 +192,10 @@ class Journal:
         )
         found = []
         for name, asset, side, filled, price, counted, counted_value in rows:
-            quantity, value = Decimal(filled), Decimal(filled) * Decimal(price)
+            quantity = Decimal(filled)
+            if quantity == Decimal(counted):  # written otherwise, like 0.0
+                continue
+            value = quantity * Decimal(price)
             found.append(FillSince(name, asset, side, quantity - Decimal(counted), value - Decimal(counted_value)))
         return found
 

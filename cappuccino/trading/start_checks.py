@@ -10,6 +10,7 @@ from cappuccino.broker.protocol import AccountState, Asset
 from cappuccino.errors import Refusal
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.ledger import CASH
+from cappuccino.trading.timing import Timing
 
 
 def check_account(state: AccountState) -> None:
@@ -25,10 +26,15 @@ def check_listed(listed: Mapping[str, Asset], assets: Sequence[str]) -> None:
         raise Refusal(f"the venue does not list {', '.join(missing)}; the artifact trades {', '.join(assets)}")
 
 
-def check_skew(ours: float, venues: float, most: float) -> None:
-    """Raises Refusal if this machine's clock is off by more than `most` seconds."""
-    if abs(ours - venues) > most:
-        raise Refusal(f"this machine's clock is {ours - venues:+.0f} s off the venue's; set it right")
+def check_skew(before: float, venues: float, after: float, timing: Timing) -> None:
+    """Raises Refusal if this machine's clock is ahead of the venue's, or far behind it.
+
+    before, after: our time around the venue's, which was asked for between. By a clock that is ahead by more than `timing.settle` bars
+    would be taken as closed that still run; by one that is behind by more than `timing.late` every decision would come late.
+    """
+    ahead, behind = before - venues, venues - after
+    if ahead > timing.settle or behind > timing.late:
+        raise Refusal(f"this machine's clock is {max(ahead, -behind):+.0f} s off the venue's; set it right")
 
 
 def check_identity(journal: Journal, *, artifact: str, account: str, capital: Decimal, takes_over: str, now: float) -> None:

@@ -23,8 +23,8 @@ def begin(
     artifact: str,
     strangers: Strangers,
     hold_account: Callable[[str], object],
-) -> Execution:
-    """Check that all is as it was left, finish what was begun, and agree with the venue on every figure; what orders from then on.
+) -> str:
+    """Check that all is as it was left, finish what was begun, and agree with the venue on every figure; the account's id.
 
     artifact: its checksum. hold_account: locks the account of that id, or raises Refusal.
     Raises Refusal, Unanswered and Halted as `Trader.run` says.
@@ -33,7 +33,7 @@ def begin(
     assets = dealings.manifest.assets
     until = clock.now() + timing.start
     try:
-        start_checks.check_skew(clock.now(), patience.ask(dealings.broker.clock, until), timing.late)
+        check_clock(dealings, until)
         state, positions = dealings.reader.account(until)
         listed, _ = dealings.reader.rules(until)
         start_checks.check_listed(listed, assets)
@@ -70,7 +70,14 @@ def begin(
             dealings.reconciler.agree(increments_of(listed, assets), until)
     except NoDecision as reason:
         raise Unanswered(f"the venue could not be reached at the start: {reason}") from None
-    return execution
+    return state.id
+
+
+def check_clock(dealings: Dealings, until: float) -> None:
+    """Raises Refusal as `start_checks.check_skew`, NoDecision without an answer."""
+    clock = dealings.clock
+    times = dealings.patience.ask(lambda: (clock.now(), dealings.broker.clock(), clock.now()), until)
+    start_checks.check_skew(*times, dealings.timing)
 
 
 def _check_first(

@@ -21,8 +21,9 @@ from cappuccino.trading import drift, ruled
 from cappuccino.trading.bar_store import BarStore
 from cappuccino.trading.clock import Clock
 from cappuccino.trading.dealings import Dealings
+from cappuccino.trading.execution import Execution
 from cappuccino.trading.feed import Feed, View
-from cappuccino.trading.flatten import Flattener
+from cappuccino.trading.flatten import Flattener, Left
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.latch import KillSwitch
 from cappuccino.trading.log import Log
@@ -33,11 +34,14 @@ from cappuccino.trading.records import OVER, Anchor, Decision, Mark
 from cappuccino.trading.ruled import RiskRules
 from cappuccino.trading.settings import TraderSettings
 from cappuccino.trading.sizing import OwnAccount, dust, fitted_buys, left_out, own_account, plan
-from cappuccino.trading.startup import begin, held_of, reserve
+from cappuccino.trading.startup import begin, check_clock, held_of, reserve
 from cappuccino.trading.strangers import Strangers
 from cappuccino.trading.timing import Timing
 from cappuccino.trading.venue_reader import increments_of
 from cappuccino.trading.watch import Watch
+
+CLOCK_INTERVAL_S = 86_400.0
+"""Between two comparisons of this machine's clock with the venue's."""
 
 Decide = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """window (L, A, F), weights (A,) -> target weights (A,), float64, as `artifact.runtime.Artifact.decide`."""
@@ -122,10 +126,14 @@ class BarStep:
         self._risk = RiskRules(journal, settings.limits, manifest.assets)
         self._drift_checked: float | None = None
         self._looked_at_orders = clock.now()
-        self._execution = begin(self._dealings, settings, artifact, self._strangers, hold_account)
+        # A halt cuts no wait short here: what it asks for comes after the start.
+        starting = dataclasses.replace(self._dealings, may_wait=lambda: not is_stopped())
+        account = begin(starting, settings, artifact, self._strangers, hold_account)
+        self._execution = Execution(self._dealings, account=account, artifact=artifact)
+        self._clock_checked = clock.now()
 
-    def flatten(self) -> dict[str, Decimal]:
-        """Sell everything, the kill switch notwithstanding; what is left, by asset. Raises Unanswered."""
+    def flatten(self) -> Left:
+        """Sell everything, the kill switch notwithstanding; what is left. Raises Unanswered."""
         most = math.inf if self._settings.limits is None else float(self._settings.limits.order)
         selling = dataclasses.replace(self._dealings, may_send=lambda: True, may_wait=lambda: True)
         try:
@@ -143,6 +151,9 @@ class BarStep:
         self.seen.latency_s, self.seen.differences = None, 0
         try:
             self._check_late(until)
+            if self._clock.now() - self._clock_checked >= CLOCK_INTERVAL_S:
+                check_clock(self._dealings, until)
+                self._clock_checked = self._clock.now()
             self._dealings.desk.resolve_open(until)
             view, parsed = self._look(bar, until, notes)
             waited = time.perf_counter()

@@ -11,12 +11,13 @@ import contextlib
 import datetime
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import NamedTuple
 
 from cappuccino.artifact.manifest import Manifest
 from cappuccino.broker.protocol import Broker
-from cappuccino.errors import Halted, Refusal, Unanswered
+from cappuccino.errors import Halted, InputError, Refusal, Unanswered
 from cappuccino.trading.bar_report import bar_report
 from cappuccino.trading.bar_store import BARS_NAME, BarStore
 from cappuccino.trading.clock import Clock
@@ -108,9 +109,13 @@ class Trader:
                 log.error("unanswered", reason=str(error))
                 self._tell_once(watch, str(error))
                 raise
-            except Refusal as refusal:
+            except (Refusal, InputError) as refusal:
                 log.error("refused", reason=str(refusal))
                 watch.event("refused", str(refusal))
+                raise
+            except Exception as error:
+                log.error("crashed", error=f"{type(error).__name__}: {error}")
+                watch.event("crashed", f"{type(error).__name__}: {error}")
                 raise
             log.info("stop", **summary._asdict())
             watch.event("stopped", f"after {summary.bars} bars")
@@ -197,9 +202,10 @@ class Trader:
             fills += sum(intent.filled_quantity > 0 for side in ("sell", "buy") for intent in journal.intents(bar, side))
             log.info("bar", opening=_utc(bar), phase=decision.phase, reason=decision.reason, equity=decision.equity)
             watch.bar(bar_report(journal, decision, step.seen, now=clock.now(), bar_seconds=bar_seconds))
-            was_stale, is_stale = is_stale, step.seen.last_bar != bar
-            if is_stale != was_stale:
-                said = f"no bar of {_utc(bar)}: {decision.reason}" if is_stale else f"the bar of {_utc(bar)} is there"
+            is_ending = self._is_stopped or clock.is_finished() or switch.thrown() is not None
+            if is_stale != (decision.phase == "none") and not is_ending:
+                is_stale = not is_stale
+                said = f"nothing decided at {_utc(bar)}: {decision.reason}" if is_stale else f"decided again at {_utc(bar)}"
                 watch.event("stale" if is_stale else "recovered", said)
             bar += bar_seconds
         self._heed(switch, step)
@@ -214,8 +220,9 @@ class Trader:
         said = f"halted by {halt.source} since {_utc(halt.at)}: {halt.reason}"
         if halt.flatten:
             left = step.flatten()
-            rest = ", ".join(f"{quantity:f} {asset}" for asset, quantity in left.items()) or "nothing"
-            said = f"{said}; everything was sold, left is {rest}"
+            said = f"{said}; everything was sold, left is {_quantities(left.too_small)}"
+            if left.rejected:
+                said = f"{said}, and {_quantities(left.rejected)}, of which the venue rejected the order"
             switch.flattened(said)
         raise Halted(f"{said}. `cappuccino trade resume` releases it")
 
@@ -242,6 +249,10 @@ class Trader:
         finally:
             for which, handler in before.items():
                 signal.signal(which, handler)
+
+
+def _quantities(held: Mapping[str, Decimal]) -> str:
+    return ", ".join(f"{quantity:f} {asset}" for asset, quantity in held.items()) or "nothing"
 
 
 def _utc(seconds: float) -> str:

@@ -32,10 +32,10 @@ class VenueReader:
         start_checks.check_account(state)
         return state, self._patience.ask(self._broker.positions, until)
 
-    def bids(self, assets: Sequence[str], until: float) -> dict[str, float]:
-        """Bids now, in quote currency; an asset without a quote is absent."""
+    def asks(self, assets: Sequence[str], until: float) -> dict[str, float]:
+        """Asks now, in quote currency; an asset of which nobody sells any is absent."""
         quotes = self._patience.ask(lambda: self._broker.quotes(assets), until)
-        return {asset: float(quote.bid) for asset, quote in quotes.items()}
+        return {asset: float(quote.ask) for asset, quote in quotes.items() if quote.ask > 0}
 
 
 def increments_of(listed: Mapping[str, Asset], assets: tuple[str, ...]) -> dict[str, Decimal]:

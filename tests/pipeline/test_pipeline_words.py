@@ -73,6 +73,20 @@ def test_a_later_study_has_its_spans_moved_and_what_keeps_coming_cut_off() -> No
     assert {"best=pipeline-x", "validation=kfold_purged", "stress=none", "seeds=2"} <= set(validation)
 
 
+@pytest.mark.parametrize(
+    ("words", "chosen"),
+    [
+        ([], "risk=default"),
+        (["risk=none"], "risk=none"),
+        (["risk=default", "risk.max_drawdown=0.1", "risk.stop_loss=0.05"], None),
+    ],
+)
+def test_traders_trade_under_the_rules_that_the_study_was_given(words: list[str], chosen: str | None) -> None:
+    config = compose("pipeline", words)
+    found = compose("trade", ["artifact=x", *Given(config, words, CHOICES)._risk()])
+    assert found.risk == (config.risk if chosen is None else compose("trade", ["artifact=x", chosen]).risk)
+
+
 @pytest.mark.parametrize("name", [ShadowName("0a" * 6, 3), ChampionName(2, 11, "0a" * 6)])
 def test_a_traders_name_says_whose_it_is(name: ShadowName | ChampionName) -> None:
     assert trader_name(str(name)) == name

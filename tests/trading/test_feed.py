@@ -16,7 +16,7 @@ from trading_scenarios import FEATURES, LOOKBACK
 
 from cappuccino.bars.align import table_from_frames
 from cappuccino.bars.table import BarTable, Origin
-from cappuccino.broker.protocol import BarArrays
+from cappuccino.broker.protocol import BarArrays, BrokerUnavailable
 from cappuccino.errors import InputError
 from cappuccino.features.registry import FeatureSet
 from cappuccino.trading.bar_store import BarStore, read_bars
@@ -222,6 +222,27 @@ def test_an_absurd_bar_is_believed_only_when_it_is_fetched_twice(table: BarTable
         assert feed.missing() == (("ETH",) if believed is None else ())
         if believed is not None:
             assert feed.table().close[-1, 1] == close * believed
+
+
+@pytest.mark.parametrize("pause", [1, 12])
+def test_what_came_before_a_jump_that_nobody_confirmed_is_fetched_again(table: BarTable, pause: int) -> None:
+    """After a pause, say: the venue answers once, with a jump, and not when it is asked again."""
+    replay, row = Wavering(table, 320, [3.0, 1.0]), 320
+    answers, whole = iter([True, False]), replay.bars
+
+    def bars(assets: tuple[str, ...], start: int, stop: int, *, bar_seconds: int) -> dict[str, BarArrays]:
+        if not next(answers, True):
+            raise BrokerUnavailable("no answer")
+        return whole(assets, start, stop, bar_seconds=bar_seconds)
+
+    feed, fresh = _feed(replay), _feed(Replay(table))
+    feed.update(int(table.timestamps[row - pause]))
+    replay.bars = bars  # type: ignore[method-assign]
+    with pytest.raises(BrokerUnavailable):
+        feed.update(int(table.timestamps[row]))
+    feed.update(int(table.timestamps[row]))
+    fresh.update(int(table.timestamps[row]))
+    assert feed.table().fingerprint() == fresh.table().fingerprint()
 
 
 def test_a_usual_move_is_fetched_once(table: BarTable) -> None:

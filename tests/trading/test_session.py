@@ -13,6 +13,7 @@ from trading_scenarios import manifest_of, restless, trader, venue_of
 
 from cappuccino.errors import InputError, Refusal
 from cappuccino.trading import drift
+from cappuccino.trading.clock import ExchangeClock
 from cappuccino.trading.folder import locked
 from cappuccino.trading.journal_reading import read_decisions, read_drift, read_marks, read_orders
 
@@ -239,8 +240,11 @@ def test_one_trader_per_folder(tmp_path: pathlib.Path) -> None:
 
 def test_bad_keys_are_refused(tmp_path: pathlib.Path) -> None:
     table = walk(ROWS)
-    with serving(venue_of(table, START, key="right", secret="right")) as url, pytest.raises(Refusal, match="keys"):
-        trader(url, tmp_path, manifest_of(table), bars=1).run()
+    with serving(venue_of(table, START, key="right", secret="right")) as url:
+        one = trader(url, tmp_path, manifest_of(table), bars=1)
+        one._clock = ExchangeClock(url, "stepped", keys=("right", "right"))  # the broker's are wrong
+        with pytest.raises(Refusal, match="does not take the keys"):
+            one.run()
 
 
 def test_a_policy_that_fails_costs_its_decision_only(tmp_path: pathlib.Path) -> None:

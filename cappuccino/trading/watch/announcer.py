@@ -11,7 +11,7 @@ from cappuccino.trading.watch.notify import Heartbeat, Target
 from cappuccino.trading.watch.protocol import BarReport, Kind
 from cappuccino.trading.watch.summary import DAY_S, Day
 
-ANNOUNCED: frozenset[Kind] = frozenset({"halt", "stop", "reject", "stale", "recovered", "refused"})
+ANNOUNCED: frozenset[Kind] = frozenset({"halt", "stop", "reject", "stale", "recovered", "refused", "crashed"})
 
 
 class Undelivered(Exception):

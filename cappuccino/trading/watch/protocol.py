@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
-Kind = Literal["started", "stopped", "halt", "stop", "reject", "stale", "recovered", "refused"]
-"""halt: the kill switch. stop: a risk rule's. reject: an order the venue refused. stale, recovered: data or venue. refused: a
-person has to look."""
+Kind = Literal["started", "stopped", "halt", "stop", "reject", "stale", "recovered", "refused", "crashed"]
+"""halt: the kill switch. stop: a risk rule's. reject: an order the venue refused. stale, recovered: bars at which nothing is decided
+begin and end, or the venue does not answer. refused: a person has to look. crashed: a defect of ours ends the process."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
