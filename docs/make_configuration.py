@@ -145,7 +145,7 @@ def facts(path: pathlib.Path, prefix: Sequence[str]) -> Facts:
 
 def table(path: pathlib.Path) -> list[str]:
     """Rows of one YAML file: dotted key, type, value, what is allowed, comment. What names the choice itself is left out: its group
-    chooses it. Raises KeyError for a key that no class has."""
+    chooses it, but where it has to be given. Raises KeyError for a key that no class has."""
     group = path.parent.name
     prefix = {"conf": [], "sweeper": ["hydra", "sweeper"], "launcher": ["hydra", "launcher"]}.get(group, [group])
     rows, parents = [], []
@@ -162,7 +162,8 @@ def table(path: pathlib.Path) -> list[str]:
         value, comment = match["value"].strip(), match["comment"] or ""
         if value.startswith("#"):
             value, comment = "a list", value.lstrip("# ")
-        if parents[0] == "hydra" or not value or (prefix and parents in (["name"], ["source"])):
+        is_choice = bool(prefix) and parents in (["name"], ["source"]) and value != "???"
+        if parents[0] == "hydra" or not value or is_choice:
             continue
         key = ".".join([*prefix, *parents])
         kind = known.types.get(key) or known.types[key.rpartition(".")[0]].split(", ")[-1].rstrip(

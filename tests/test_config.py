@@ -167,9 +167,11 @@ def test_an_experiment_leaves_the_last_word_to_the_command_line() -> None:
     assert compose("train", ["experiment=planted", "costs.taker_fee_bps=5"]).costs.taker_fee_bps == 5
 
 
-def test_the_shared_bars_are_split_at_the_dates_that_stay() -> None:
-    data = compose("train", ["data=files", "data.path=x"]).data
-    assert (data.train_end, data.valid_end) == ("2023-01-01", "2023-09-01")
+@pytest.mark.parametrize("source", ["files", "alpaca", "synthetic"])
+def test_bars_are_split_by_shares_unless_dates_are_given(source: str) -> None:
+    path = [] if source == "synthetic" else ["data.path=x"]
+    data = compose("train", [f"data={source}", *path]).data
+    assert (data.train_end, data.valid_end, data.split_seconds) == (None, None, None)
 
 
 @pytest.mark.parametrize(

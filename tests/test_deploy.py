@@ -14,17 +14,18 @@ import zipfile
 import pytest
 
 from cappuccino import cli
+from cappuccino.trading.timing import Timing
 
 ROOT = pathlib.Path(__file__).parents[1]
 DEPLOY = ROOT / "docs" / "deploy"
 UNIT = DEPLOY / "cappuccino-trader@.service"
 
 
-def service() -> configparser.SectionProxy:
+def section(name: str = "Service") -> configparser.SectionProxy:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # pyright: ignore[reportAttributeAccessIssue]
     unit.read(UNIT)
-    return unit["Service"]
+    return unit[name]
 
 
 def test_systemd_accepts_the_unit(tmp_path: pathlib.Path) -> None:
@@ -43,14 +44,22 @@ def test_systemd_accepts_the_unit(tmp_path: pathlib.Path) -> None:
 
 
 def test_what_needs_a_person_is_not_restarted() -> None:
-    codes = {int(code) for code in service()["RestartPreventExitStatus"].split()}
+    codes = {int(code) for code in section()["RestartPreventExitStatus"].split()}
     assert codes == {cli.INPUT_ERROR, cli.REFUSED, cli.HALTED}
-    assert service()["Restart"] == "on-failure"
+    assert section()["Restart"] == "on-failure"
+
+
+def test_a_venue_that_is_away_for_long_is_no_loop_of_crashes() -> None:
+    """systemd gives up after so many starts within so long; a trader that finds no venue asks for a minute before it ends."""
+    limits, rest = section("Unit"), int(section()["RestartSec"].removesuffix("s"))
+    interval = 60 * int(limits["StartLimitIntervalSec"].removesuffix("min"))
+    assert int(limits["StartLimitBurst"]) * (Timing.for_bars(3600).start + rest) > interval
+    assert int(limits["StartLimitBurst"]) * rest < interval  # one that crashes at once is given up
 
 
 def test_no_key_is_in_what_is_shipped() -> None:
-    assert service()["EnvironmentFile"] == "/etc/cappuccino/%i.env"
-    assert "Environment" not in service()
+    assert section()["EnvironmentFile"] == "/etc/cappuccino/%i.env"
+    assert "Environment" not in section()
     lines = [line for line in (DEPLOY / "Containerfile").read_text().splitlines() if not line.startswith("#")]
     assert not any(line.startswith(("ARG", "ENV")) and "KEY" in line.upper() for line in lines)
     assert lines.index("USER trader") < next(i for i, line in enumerate(lines) if line.startswith("ENTRYPOINT"))

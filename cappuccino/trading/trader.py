@@ -217,13 +217,14 @@ class Trader:
         halt = switch.thrown()
         if halt is None or self._settings.dry_run:
             return
-        said = f"halted by {halt.source} since {_utc(halt.at)}: {halt.reason}"
+        reason = halt.reason
         if halt.flatten:
             left = step.flatten()
-            said = f"{said}; everything was sold, left is {_quantities(left.too_small)}"
+            reason = f"{reason}; everything was sold, left is {_quantities(left.too_small)}"
             if left.rejected:
-                said = f"{said}, and {_quantities(left.rejected)}, of which the venue rejected the order"
-            switch.flattened(said)
+                reason = f"{reason}, and {_quantities(left.rejected)}, of which the venue rejected the order"
+            switch.flattened(reason)
+        said = f"halted by {halt.source} since {_utc(halt.at)}: {reason}"
         raise Halted(f"{said}. `cappuccino trade resume` releases it")
 
     def _first_bar(self, journal: Journal, timing: Timing) -> int:

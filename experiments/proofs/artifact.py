@@ -85,6 +85,8 @@ def main(argv: list[str]) -> int:
                 "train",
                 "data=files",
                 f"data.path={SHARED}",
+                "data.train_end=2023-01-01",
+                "data.valid_end=2023-09-01",
                 f"network={network}",
                 f"training.env_steps={arguments.env_steps}",
                 f"runs_dir={runs}",

@@ -269,6 +269,8 @@ def _train(runs: str, name: str, env_steps: int) -> pathlib.Path:
     words = [
         f"data.path={SHARED}",
         "data=files",
+        "data.train_end=2023-01-01",
+        "data.valid_end=2023-09-01",
         f"training.env_steps={env_steps}",
         f"runs_dir={runs}",
         "name=parity",

@@ -9,6 +9,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).parents[2]
+DATES = ("data.train_end=2023-01-01", "data.valid_end=2023-09-01")
 LIMIT_S = 180.0
 LEFT = ("checkpoints", "tensorboard", "metrics.jsonl", "report.html", "summary.json", "config.yaml")
 
@@ -16,7 +17,7 @@ LEFT = ("checkpoints", "tensorboard", "metrics.jsonl", "report.html", "summary.j
 def main() -> int:
     """0 if the training ends within LIMIT_S, compilation included (with an empty compilation cache), and leaves all of LEFT."""
     with tempfile.TemporaryDirectory() as folder:
-        words = ["data=files", "data.path=../shared/data/binance_1h", "training.env_steps=2000000"]
+        words = ["data=files", "data.path=../shared/data/binance_1h", *DATES, "training.env_steps=2000000"]
         began = time.monotonic()
         subprocess.run(
             [sys.executable, "train.py", *words, f"runs_dir={folder}", "name=real"],

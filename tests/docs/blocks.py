@@ -50,7 +50,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "validate causality": ("cuts=3", "rows=5"),
     "trade": ("trade.bars=4",),
     "trade faults": ("trade.allow_outside=[relative_volume_24,volatility_6_24]",),
-    "data=files": ("data.valid_end=2023-02-01", "data.end=2023-03-01"),
+    "data=files": ("data.train_end=2023-01-01", "data.valid_end=2023-02-01", "data.end=2023-03-01"),
     "experiment=planted": ("data.bars=3000", "data.train_end=null", "data.valid_end=null"),
     "features": ("features.names=[relative_volume_24,volatility_6_24]",),
 }

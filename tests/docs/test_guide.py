@@ -18,7 +18,7 @@ from cappuccino.cli import main
 from cappuccino.trading.review import CAUSES
 
 START, BARS = 1_664_582_400, 9_000
-"""2022-10-01, hourly: some on either side of the dates at which `data=files` is cut; `blocks.SMALL` takes the first of them."""
+"""2022-10-01, hourly: some on either side of the dates at which `blocks.SMALL` cuts them; it takes the first of them."""
 
 LABEL = re.compile(r"^([a-z]+) {2,}\S", re.MULTILINE)
 

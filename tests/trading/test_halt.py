@@ -105,8 +105,9 @@ def test_a_flatten_sells_everything_and_is_done_once(tmp_path: pathlib.Path) -> 
             trader(url, tmp_path, manifest_of(table), decide=_halting(tmp_path, 4, "flatten")).run()
         assert all(holding.quantity < Decimal("1e-8") for holding in venue.ledger.holdings.values())
         placed = len(venue.ledger.orders)
-        with pytest.raises(Halted, match="everything was sold"):
+        with pytest.raises(Halted, match="everything was sold") as again:
             trader(url, tmp_path, manifest_of(table)).run()
+        assert str(again.value).count("halted by") == 1
         assert len(venue.ledger.orders) == placed
     orders = read_orders(tmp_path / "journal.sqlite")
     flattening = [order for order in orders if order["sequence"] > 0]
