@@ -1,7 +1,7 @@
 """One command from a study to a champion on paper, honest about chance, killed at any moment, and taking back what fails.
 
-    python experiments/proofs/pipeline.py [--seeds 5] [--kills 10] [--parts road kills roll-back] [--env-steps 1000000]
-        [--held-out 500] [--seed 0] [--turn 1400] [--speed 21600] [--spread 15]
+    python experiments/proofs/pipeline.py [--seeds 5] [--kills 10] [--parts road kills roll-back] [--env-steps 3000000]
+        [--trainings 3] [--held-out 500] [--seed 0] [--turn 1400] [--speed 21600] [--spread 15]
 
 road       `cappuccino pipeline run` on markets with something to learn (planted) and with nothing (martingale), `--seeds` of each: a
            study of 16 trials, its best one validated and proved, held against the gates as they are shipped, traded as a shadow, and as
@@ -46,7 +46,7 @@ MINUTES = 15
 BEFORE, SHADOW, COMPARED = 16_000, 240, 900
 """Bars before the cut, those that a shadow trades, and those that one trades that has a champion to beat."""
 STATISTICAL = {"deflated", "pbo", "information", "fees", "champion", "live_growth"}
-SMALL = ("agent=apg", "space=apg", "validation=kfold_purged", "seeds=1", f"shadow_bars={SHADOW}")
+SMALL = ("agent=apg", "space=apg", "validation=kfold_purged", f"shadow_bars={SHADOW}")
 
 
 class Run(NamedTuple):
@@ -63,8 +63,12 @@ def command(runs: pathlib.Path, words: Sequence[str]) -> list[str]:
     return [sys.executable, "-c", PROGRAM, "pipeline", "run", *words, f"runs_dir={runs}", "poll_s=0.5"]
 
 
+def of_trainings(options: argparse.Namespace) -> list[str]:
+    return [f"training.env_steps={options.env_steps}", f"seeds={options.trainings}"]
+
+
 def of_market(kind: str, seed: int, options: argparse.Namespace) -> list[str]:
-    size = [f"training.env_steps={options.env_steps}", f"data.bars={BEFORE + options.held_out}"]
+    size = [*of_trainings(options), f"data.bars={BEFORE + options.held_out}"]
     return ["experiment=planted", f"data.kind={kind}", f"data.seed={seed}", f"seed={seed}", *SMALL, *size]
 
 
@@ -286,7 +290,7 @@ def roll_back(folder: pathlib.Path, options: argparse.Namespace) -> bool:
         f"seed={options.seed}",
     ]
     clock = ["broker.clock=accelerated", f"broker.speed={options.speed}"]
-    common = [*market, *SMALL, f"training.env_steps={options.env_steps}", *clock]
+    common = [*market, *SMALL, *of_trainings(options), *clock]
 
     def champion() -> str | None:
         return next((entry.checksum[:12] for entry in entries(runs) if entry.state == "champion"), None)
@@ -389,7 +393,8 @@ def main() -> int:
     for name, default in (
         ("seeds", 5),
         ("kills", 10),
-        ("env-steps", 1_000_000),
+        ("env-steps", 3_000_000),
+        ("trainings", 3),
         ("held-out", 500),
         ("seed", 0),
         ("turn", 1_400),
