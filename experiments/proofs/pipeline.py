@@ -312,8 +312,8 @@ def roll_back(folder: pathlib.Path, options: argparse.Namespace) -> bool:
             None,
         )
 
-    # The first learns to trade little, at ten times the costs; the second is compared with it over more bars than are asked.
-    process = start(runs, ["name=careful", "training.cost_factor=10", *common])
+    # The first learns to trade less, at three times the costs; the second is compared with it over more bars than are asked.
+    process = start(runs, ["name=careful", "training.cost_factor=3", *common])
     first = until(lambda: trader(1), process, MINUTES * 60)
     process.kill()
     process.wait()
