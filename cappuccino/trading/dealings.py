@@ -38,14 +38,10 @@ class Dealings:
     may_wait: Callable[[], bool]
 
     @functools.cached_property
-    def keys(self) -> Keys:
-        """Whether the venue takes them."""
-        return Keys(self.clock, self.timing.grace)
-
-    @functools.cached_property
     def patience(self) -> Patience:
         """With a venue that does not answer."""
-        return Patience(self.clock, self.log, lambda: not self.may_wait(), self.keys, poll=5 * self.timing.poll)
+        keys = Keys(self.clock, self.timing.grace)
+        return Patience(self.clock, self.log, lambda: not self.may_wait(), keys, poll=5 * self.timing.poll)
 
     @functools.cached_property
     def reader(self) -> VenueReader:

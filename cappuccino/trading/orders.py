@@ -130,8 +130,8 @@ class OrderDesk:
             except BrokerUnavailable as error:
                 self._keys.heed(error)
                 self._log.warning("no answer about an order", order=intent.client_order_id, error=str(error))
-                longest = until if self._told_to_send() else min(until, self._clock.now() + self._timing.start)
-                until = min(until, longest)
+                if not self._told_to_send():
+                    until = min(until, self._clock.now() + self._timing.start)
                 if self._clock.now() >= until:
                     raise NoDecision(f"order {intent.client_order_id} may have turned up: {error}") from None
             self._clock.wait_until(self._clock.now() + self._timing.poll)

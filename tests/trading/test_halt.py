@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import hypothesis.strategies as st
-import numpy as np
 import pytest
 from hypothesis import given
 from loopback import HOUR, serving, walk
-from trading_scenarios import manifest_of, restless, trader, venue_of
+from trading_scenarios import halting, manifest_of, trader, venue_of
 
 from cappuccino.broker.alpaca import AlpacaBroker
 from cappuccino.broker.exchange.faults import FaultsConfig
@@ -63,24 +62,12 @@ def test_only_a_release_ends_a_halt_whatever_else_happens(tmp_path_factory: pyte
     journal.close()
 
 
-def _halting(folder: pathlib.Path, at_call: int, word: str):
-    calls = []
-
-    def decide(window: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        calls.append(1)
-        if len(calls) == at_call:
-            (folder / HALT_FILE).write_text(word)
-        return restless(window, weights)
-
-    return decide
-
-
 def test_a_file_halts_at_once_and_a_restart_stays_halted_until_released(tmp_path: pathlib.Path) -> None:
     table = walk(ROWS)
     venue = venue_of(table, START)
     with serving(venue) as url:
         with pytest.raises(Halted, match=r"halted by file since .*resume"):
-            trader(url, tmp_path, manifest_of(table), decide=_halting(tmp_path, 4, "")).run()
+            trader(url, tmp_path, manifest_of(table), decide=halting(tmp_path, 4, "")).run()
         placed = len(venue.ledger.orders)
         assert not any(order.is_open for order in venue.ledger.orders.values())
         decisions = read_decisions(tmp_path / "journal.sqlite")
@@ -102,7 +89,7 @@ def test_a_flatten_sells_everything_and_is_done_once(tmp_path: pathlib.Path) -> 
     venue = venue_of(table, START)
     with serving(venue) as url:
         with pytest.raises(Halted, match=r"everything was sold, left is 0\.00000000\d+ BTC"):
-            trader(url, tmp_path, manifest_of(table), decide=_halting(tmp_path, 4, "flatten")).run()
+            trader(url, tmp_path, manifest_of(table), decide=halting(tmp_path, 4, "flatten")).run()
         assert all(holding.quantity < Decimal("1e-8") for holding in venue.ledger.holdings.values())
         placed = len(venue.ledger.orders)
         with pytest.raises(Halted, match="everything was sold") as again:
@@ -147,7 +134,7 @@ def test_a_flatten_waits_for_a_venue_that_does_not_answer(tmp_path: pathlib.Path
     with serving(venue) as url:
         broker = Silent(url, tmp_path)
         with pytest.raises(Halted, match="everything was sold"):
-            trader(url, tmp_path, manifest_of(table), decide=_halting(tmp_path, 4, "flatten"), broker=broker).run()
+            trader(url, tmp_path, manifest_of(table), decide=halting(tmp_path, 4, "flatten"), broker=broker).run()
     assert broker.failed == {"assets": 2, "account": 2, "positions": 2}
     assert all(holding.quantity < Decimal("1e-8") for holding in venue.ledger.holdings.values())
 
@@ -156,7 +143,7 @@ def test_a_flatten_sells_in_orders_that_the_venue_takes(tmp_path: pathlib.Path) 
     table = walk(ROWS)
     venue, limits = venue_of(table, START, max_notional=6_000.0), Limits(order=5_000.0)
     with serving(venue) as url, pytest.raises(Halted, match="everything was sold"):
-        trader(url, tmp_path, manifest_of(table), decide=_halting(tmp_path, 12, "flatten"), limits=limits).run()
+        trader(url, tmp_path, manifest_of(table), decide=halting(tmp_path, 12, "flatten"), limits=limits).run()
     assert all(holding.quantity < Decimal("1e-8") for holding in venue.ledger.holdings.values())
     sales = [order for order in read_orders(tmp_path / "journal.sqlite") if order["sequence"] > 0]
     assert max(order["sequence"] for order in sales) >= 3
@@ -167,7 +154,7 @@ def test_what_is_set_aside_is_not_flattened(tmp_path: pathlib.Path) -> None:
     table = walk(ROWS)
     venue = venue_of(table, START, holdings={"ETH": "3"})
     with serving(venue) as url, pytest.raises(Halted):
-        trader(url, tmp_path, manifest_of(table), decide=_halting(tmp_path, 4, "flatten"), foreign="ignore").run()
+        trader(url, tmp_path, manifest_of(table), decide=halting(tmp_path, 4, "flatten"), foreign="ignore").run()
     assert abs(venue.ledger.holdings["ETH"].quantity - 3) < Decimal("1e-8")
     assert venue.ledger.holdings["BTC"].quantity < Decimal("1e-8")
 

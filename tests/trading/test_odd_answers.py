@@ -12,7 +12,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 from loopback import serving, walk
-from trading_scenarios import manifest_of, restless, trader, venue_of
+from trading_scenarios import halting, manifest_of, restless, trader, venue_of
 from watching import watched
 
 from cappuccino.broker.alpaca import AlpacaBroker
@@ -311,18 +311,6 @@ class Bidless(AlpacaBroker):
         return self._quoted(super().quotes(assets))
 
 
-def _halting(folder: pathlib.Path, at_call: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    calls = []
-
-    def decide(window: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        calls.append(1)
-        if len(calls) == at_call:
-            (folder / HALT_FILE).write_text("flatten")
-        return restless(window, weights)
-
-    return decide
-
-
 def _nobody(quotes: dict[str, Quote]) -> dict[str, Quote]:
     return {asset: dataclasses.replace(quote, bid=Decimal(0), ask=Decimal(0)) for asset, quote in quotes.items()}
 
@@ -339,7 +327,7 @@ def test_a_flattening_does_without_quotes(
     with serving(venue) as url:
         trader(url, tmp_path, manifest_of(TABLE), bars=3, limits=limits).run()
         broker = Bidless(url, quoted)
-        one = trader(url, tmp_path, manifest_of(TABLE), broker=broker, decide=_halting(tmp_path, 3), limits=limits)
+        one = trader(url, tmp_path, manifest_of(TABLE), broker=broker, decide=halting(tmp_path, 3, "flatten"), limits=limits)
         with pytest.raises(Halted, match="everything was sold"):
             one.run()
     assert all(holding.quantity < Decimal("1e-8") for holding in venue.ledger.holdings.values())
@@ -365,7 +353,7 @@ def test_a_flattening_that_cannot_sell_all_is_still_wanted(tmp_path: pathlib.Pat
     venue = venue_of(TABLE, START)
     with serving(venue) as url:
         broker = Unlisting(url, tmp_path, "BTC", 1)
-        one = trader(url, tmp_path, manifest_of(TABLE), broker=broker, decide=_halting(tmp_path, 4))
+        one = trader(url, tmp_path, manifest_of(TABLE), broker=broker, decide=halting(tmp_path, 4, "flatten"))
         with pytest.raises(Unanswered, match=r"not everything could be sold.*does not list BTC"):
             one.run()
         assert venue.ledger.holdings["BTC"].quantity > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +26,7 @@ from cappuccino.broker.exchange.venue import Venue
 from cappuccino.features.normaliser import training_range
 from cappuccino.features.registry import FeatureSet, valid_rows
 from cappuccino.trading.clock import ExchangeClock
+from cappuccino.trading.latch import HALT_FILE
 from cappuccino.trading.settings import TraderSettings
 from cappuccino.trading.trader import Trader
 
@@ -64,6 +66,19 @@ def restless(window: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """A new random portfolio at every bar, the same for the same window."""
     seed = int.from_bytes(np.round(window[-1], 6).tobytes()[:8], "little")
     return np.random.default_rng(seed).dirichlet(np.ones(len(weights) + 1))[: len(weights)]
+
+
+def halting(folder: pathlib.Path, at_call: int, word: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """A restless policy; while it decides for that time, the file is put there that halts its trader, with `word` in it."""
+    calls = []
+
+    def decide(window: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        calls.append(1)
+        if len(calls) == at_call:
+            (folder / HALT_FILE).write_text(word)
+        return restless(window, weights)
+
+    return decide
 
 
 def trader(
