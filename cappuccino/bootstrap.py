@@ -40,12 +40,14 @@ class Statistic(NamedTuple):
 
 class Interval(NamedTuple):
     """estimate: the figure of the returns themselves. low, high: the ends of its interval; minus and plus infinity where too many
-    resamples have no such figure. block: mean length of the blocks, bars."""
+    resamples have no such figure. block: mean length of the blocks, bars. deviation: standard error times the root of the number of
+    bars, so that the figure of n bars has a standard error of deviation / sqrt(n)."""
 
     estimate: float
     low: float
     high: float
     block: float
+    deviation: float
 
 
 class Blocks(NamedTuple):
@@ -128,7 +130,8 @@ def bootstrap_interval(
     tail = (1 - confidence) / 2
     most = np.quantile(np.where(sound, apart, np.inf), 1 - tail, method="higher")
     least = np.quantile(np.where(sound, apart, -np.inf), tail, method="lower")
-    return Interval(estimate, float(estimate - most * error), float(estimate - least * error), block)
+    deviation = error * math.sqrt(len(influence))
+    return Interval(estimate, float(estimate - most * error), float(estimate - least * error), block, deviation)
 
 
 def _resampled(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from cappuccino.bars.clock import utc
-from cappuccino.bootstrap import bootstrap_interval, mean_log_growth
 from cappuccino.config.gates import GatesConfig
+from cappuccino.registry.confidence_sequence import normal_mixture_bound
 
 Figures = Mapping[str, Mapping[str, Any]]
 """Of an artifact, the latest of each kind, as `registry.Entry.figures`."""
@@ -152,22 +153,24 @@ def live_gates(figures: Figures, config: GatesConfig) -> list[Gate]:
         gates.append(Gate("live_stops", seen["stops"] <= config.live_stops, f"{seen['stops']}", f"at most {config.live_stops}"))
     promised = figures.get("validation", {}).get("growth")
     if config.live_confidence is not None and promised is not None and len(seen["equity"]) > config.live_bars:
-        gates.append(_live_growth(seen["equity"], promised["low"], config.live_confidence, config))
+        gates.append(_live_growth(seen["equity"], promised, config.live_confidence, config.live_bars))
     return gates
 
 
-def _live_growth(equity: Mapping[str, float], promised: float, confidence: float, config: GatesConfig) -> Gate:
-    """Whether the upper end of log growth is above what validation found at its lower end."""
+def _live_growth(equity: Mapping[str, float], promised: Mapping[str, float], confidence: float, first: int) -> Gate:
+    """Whether log growth can still be what validation found at its lower end, judged after every bar from the `first` on.
+
+    How far growth strays by chance is what validation found as well: a few days of a strategy that is mostly out of the market tell
+    nothing of how it does when it is in.
+    """
     values = np.array([equity[bar] for bar in sorted(equity, key=int)], np.float64)
-    returns = values[1:] / values[:-1] - 1
-    asked = f"not below {1e4 * promised:+.3f}e-4 a bar, the lower end of its validation, with {confidence:.0%} confidence"
-    if float(np.std(returns)) <= 1e-12:
-        return Gate("live_growth", promised <= 0, "it holds nothing", asked, is_statistical=True)
-    rng = np.random.default_rng(config.seed)
-    # Of an interval both ends are told; what is asked is one.
-    found = bootstrap_interval(returns, mean_log_growth, rng=rng, draws=config.draws, confidence=2 * confidence - 1)
-    said = f"{1e4 * found.estimate:+.3f}e-4 a bar, at most {1e4 * found.high:+.3f}e-4, over {len(returns)} bars"
-    return Gate("live_growth", found.high >= promised, said, asked, is_statistical=True)
+    bars, low = len(values) - 1, promised["low"]
+    growth = math.log(values[-1] / values[0]) / bars
+    variance = promised["deviation"] ** 2
+    high = growth + normal_mixture_bound(bars * variance, 1 - confidence, tightest=first * variance) / bars
+    said = f"{1e4 * growth:+.3f}e-4 a bar, at most {1e4 * high:+.3f}e-4, over {bars} bars"
+    asked = f"not below {1e4 * low:+.3f}e-4 a bar, the lower end of its validation, with {confidence:.0%} confidence"
+    return Gate("live_growth", high >= low, said, asked, is_statistical=True)
 
 
 def failed(gates: Sequence[Gate]) -> list[Gate]:

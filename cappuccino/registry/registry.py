@@ -20,6 +20,8 @@ from cappuccino.registry.states import NEXT, State
 from cappuccino.registry.store import ArtifactStore
 
 REGISTRY_NAME = "registry"
+_MADE_ROOM = "made room for"
+"""What the reason begins with of a champion that was retired because another became champion, and for nothing of its own."""
 _SHORTEST = 4
 """Characters of a checksum that may name an artifact."""
 
@@ -199,18 +201,16 @@ class Registry:
         return found[0] if found else None
 
     def predecessor(self) -> Entry | None:
-        """The last one that was champion and made room for another, not counting those that were rolled back."""
-        with self._transaction() as db:
-            made = db.execute(
-                select(schema.changes.c.checksum, schema.changes.c.before)
-                .where(schema.changes.c.after == "champion")
-                .order_by(schema.changes.c.id)
-            ).all()
+        """The last one that was champion and made room for another, not counting those that were rolled back or retired."""
         reigns: list[str] = []
-        for checksum, before in made:
-            # A roll-back leads from `retired`: the reigns behind the one that it goes back to are over.
-            reigns = reigns[: reigns.index(checksum)] if before == "retired" and checksum in reigns else reigns
-            reigns.append(checksum)
+        for one in self.changes():
+            if one.after == "champion":
+                # A roll-back leads from `retired`: the reigns behind the one that it goes back to are over.
+                is_back = one.before == "retired" and one.checksum in reigns
+                reigns = reigns[: reigns.index(one.checksum)] if is_back else reigns
+                reigns.append(one.checksum)
+            elif one.before == "champion" and not one.reason.startswith(_MADE_ROOM):
+                reigns.remove(one.checksum)
         champion = self.champion()
         if champion is not None and reigns and reigns[-1] == champion.checksum:
             reigns.pop()
@@ -228,7 +228,7 @@ class Registry:
                 raise InputError(f"artifact {checksum[:12]} was never champion; only one that was can be again")
             if after == "champion":
                 for other in self._in_state(db, "champion"):
-                    self._move(db, Change(other, self._now(), "champion", "retired", f"made room for {checksum[:12]}", {}))
+                    self._move(db, Change(other, self._now(), "champion", "retired", f"{_MADE_ROOM} {checksum[:12]}", {}))
             self._move(db, Change(checksum, self._now(), before, after, reason, dict(figures or {})))
 
     def roll_back(self, reason: str, figures: Mapping[str, Any] | None = None) -> tuple[str, str]:

@@ -24,7 +24,9 @@ def figures_of(numbers: Mapping[str, Any], last_bar: int) -> dict[str, Any]:
         "trials": verdict["trials"],
         "pbo": None if overfitting is None else overfitting["pbo"],
         "information_low": None if information is None else information["low"],
-        "growth": None if growth is None or growth["low"] is None else {"estimate": growth["estimate"], "low": growth["low"]},
+        "growth": None
+        if growth is None or growth["low"] is None
+        else {name: growth[name] for name in ("estimate", "low", "deviation")},
         "growth_by_fees": numbers["growth_by_fees"],
         "last_bar": last_bar,
     }

@@ -36,7 +36,8 @@ def write_numbers(findings: Findings, path: pathlib.Path) -> dict[str, Any]:
 def numbers_of(findings: Findings) -> dict[str, Any]:
     """growth: log growth per bar, the mean over paths and seeds. metrics: of the agent by seed and path, of the others by path.
 
-    intervals: per bar as growth, Sharpe and information ratios a year; an end is None where there is none. regimes: log growth summed
+    intervals: per bar as growth, Sharpe and information ratios a year; an end is None where there is none, deviation
+    is `Interval`'s. regimes: log growth summed
     over their bars. stress: of `Stress`, None where it was left out. growth_by_fees: at so many times the fees. trainings:
     out_of_sample is log growth per bar over the fold's own test blocks, None for the champion, which has none.
     """
@@ -110,8 +111,8 @@ def _measured(paths: tuple[Path, ...], benchmarks: list[Benchmarks]) -> list[dic
 def _interval(interval: Interval | None, scale: float) -> dict[str, float | None] | None:
     if interval is None:
         return None
-    ends = {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
-    return {name: end * scale if math.isfinite(end) else None for name, end in ends.items()}
+    figures = {name: getattr(interval, name) for name in ("estimate", "low", "high", "deviation")}
+    return {name: figure * scale if math.isfinite(figure) else None for name, figure in figures.items()}
 
 
 def _rank_correlation(findings: Findings) -> float | None:

@@ -44,7 +44,7 @@ def judge(crossed: Crossed, rule: VerdictConfig, trials: Float[np.ndarray, "C"])
     benchmark = max((CASH, EQUAL_REBALANCED), key=lambda name: crossed.baseline_growth(name).sum())
     growth = np.stack([crossed.growth(), crossed.baseline_growth(benchmark)], axis=1)
     if np.array_equal(growth[:, 0], growth[:, 1]):
-        interval = Interval(0.0, 0.0, 0.0, 1.0)
+        interval = Interval(0.0, 0.0, 0.0, 1.0, 0.0)
     else:
         rng = np.random.default_rng(rule.seed)
         interval = bootstrap_interval(np.expm1(growth), active_growth, rng=rng, draws=rule.draws, confidence=rule.confidence)

@@ -205,6 +205,15 @@ def test_intervals_of_growth_cover_the_mean():
     assert 0.89 <= active / 150 <= 0.99
 
 
+def test_the_deviation_is_that_of_sums_of_many_bars():
+    """Of AR(1) terms with phi 0.8 the sum of n strays by sqrt(n) / (1 - 0.8), five times as far as of terms by themselves."""
+    growth = 0.001 * autoregressive(np.random.default_rng(5).standard_normal(40_000), 0.8)
+    found = bootstrap_interval(np.expm1(growth), mean_log_growth, rng=np.random.default_rng(0), draws=400)
+    assert found.deviation == pytest.approx(0.005, rel=0.15)
+    sums = growth.reshape(-1, 400).sum(axis=1)
+    assert sums.std() == pytest.approx(found.deviation * 20, rel=0.25)
+
+
 @given(st.integers(0, 2**32 - 1), st.floats(1e-3, 1e3))
 @settings(max_examples=20)
 def test_losses_mirrored_and_other_scales_give_the_same_interval(seed, scale):

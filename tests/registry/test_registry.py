@@ -50,6 +50,8 @@ class States(RuleBasedStateMachine):
         self.states: list[State] = []
         self.checksums: list[str] = []
         self.moves: list[tuple[int, State | None, State]] = []
+        self.line: list[int] = []
+        """The champion, and behind it those that may come back, the last one at the end."""
 
     @initialize()
     def some_artifacts(self) -> None:
@@ -67,7 +69,10 @@ class States(RuleBasedStateMachine):
                 self.registry.change(self.checksums[number], after, "a test")
             return
         self.registry.change(self.checksums[number], after, "a test", {"sharpe": 1.5})
+        if before == "champion":
+            self.line.remove(number)
         if after == "champion":
+            self.line = [*(self.line[: self.line.index(number)] if number in self.line else self.line), number]
             for other, state in enumerate(self.states):
                 if state == "champion":
                     self.states[other] = "retired"
@@ -87,6 +92,8 @@ class States(RuleBasedStateMachine):
         assert (self.states[old], self.states[new]) == ("champion", "retired")
         self.moves += [(old, "champion", "retired"), (new, "retired", "champion")]
         self.states[old], self.states[new] = "retired", "champion"
+        assert self.line.pop() == old
+        assert self.line[-1] == new
 
     @rule()
     def open_again(self) -> None:
@@ -98,6 +105,9 @@ class States(RuleBasedStateMachine):
         found = {entry.checksum: entry.state for entry in self.registry.entries()}
         assert found == dict(zip(self.checksums, self.states, strict=True))
         assert self.states.count("champion") <= 1
+        before = self.line[:-1] if "champion" in self.states else self.line
+        predecessor = self.registry.predecessor()
+        assert (None if predecessor is None else self.checksums.index(predecessor.checksum)) == (before[-1] if before else None)
         moves = [(self.checksums.index(one.checksum), one.before, one.after) for one in self.registry.changes()]
         assert moves == self.moves
 
@@ -128,6 +138,17 @@ def test_a_roll_back_goes_to_the_one_before_and_the_one_before_that(registry: Re
     assert champion.checksum == first
     assert registry.changes(second)[-1].reason == "again"
     assert registry.changes(third)[-1].figures == {"drawdown": 0.4}
+
+
+def test_one_that_was_retired_for_what_it_did_is_no_predecessor(registry: Registry, tmp_path: pathlib.Path) -> None:
+    first, second = (added(registry, tmp_path, number) for number in range(2))
+    reign(registry, first)
+    registry.change(first, "retired", "drawdown", {"drawdown": {"holds": False}})
+    assert registry.predecessor() is None
+    reign(registry, second)
+    with pytest.raises(InputError, match="the champion has no predecessor"):
+        registry.roll_back("it fails as well")
+    assert registry.champion() == registry.entry(second)
 
 
 def test_an_artifact_is_kept_once_and_never_overwritten(registry: Registry, tmp_path: pathlib.Path) -> None:
