@@ -145,7 +145,7 @@ def live_gates(figures: Figures, config: GatesConfig) -> list[Gate]:
         )
     ]
     if config.live_drawdown is not None:
-        said = f"{seen['drawdown']:.1%} from its highest"
+        said = f"{seen['drawdown']:.2%} from its highest"
         gates.append(
             Gate("live_drawdown", seen["drawdown"] <= config.live_drawdown, said, f"at most {config.live_drawdown:.1%}")
         )
