@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from cappuccino.config.data import AlpacaData
 from cappuccino.config.roots import PipelineConfig
+from cappuccino.deployment import UNTRIED
 from cappuccino.errors import InputError
 from cappuccino.pipeline import launching
 from cappuccino.pipeline.places import ChampionName, Places, exchange_name, short, study_name, trader_name
@@ -46,6 +47,8 @@ class Looker:
     def __init__(self, config: PipelineConfig, places: Places, registry: Registry) -> None:
         self._config, self._places, self._registry = config, places, registry
         self._live: tuple[str, tuple[Gate, ...]] = ("", ())
+        # What was left to a person is tried again once the command is given again: that says that it was looked at.
+        self._before = max((one.id for one in registry.deployments()), default=0)
 
     def look(self, bars: Bars, *, is_busy: bool, failed_steps: frozenset[str], reported: frozenset[str]) -> Seen:
         """Raises InputError where storage or registry cannot be read."""
@@ -101,10 +104,11 @@ class Looker:
         assert name is not None
         is_alive = launching.holder(lock) is not None or holder(folder) is not None
         progress = read_progress(folder / JOURNAL_NAME)
+        is_known = last is not None and not (last.id <= self._before and last.exit_code in UNTRIED)
         return SeenTrader(
             name=name,
             is_alive=is_alive,
-            exit_code=None if last is None else last.exit_code,
+            exit_code=last.exit_code if last is not None and is_known else None,
             deployment=None if last is None else last.id,
             bars=progress.bars,
             marks=progress.marks,

@@ -41,10 +41,10 @@ class Study:
 class SeenTrader:
     """A trader that was launched.
 
-    is_alive: its lock is held. exit_code: of its last end, None if it was killed or the registry was not told. deployment: the number
-    of its last start in the registry. bars: that it handled; marks: those of them that were marked, the last of them `last_bar`.
-    is_over: the replay was.
-    halted: why its kill switch is thrown. since: real seconds since it was launched.
+    is_alive: its lock is held. exit_code: of its last end, None if it was killed, if the registry was not told, and if it was left to a
+    person before this pipeline began. deployment: the number of its last start in the registry. bars: that it handled; marks: those of
+    them that were marked, the last of them `last_bar`. is_over: the replay was. halted: why its kill switch is thrown. since: real
+    seconds since it was launched.
     """
 
     name: ShadowName | ChampionName

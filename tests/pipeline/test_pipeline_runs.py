@@ -17,8 +17,13 @@ from small_artifact import SMALL, make_artifact
 
 from cappuccino import write_ahead
 from cappuccino.cli import INPUT_ERROR, main
+from cappuccino.config import compose
+from cappuccino.deployment import UNTRIED
 from cappuccino.pipeline import launching, work
-from cappuccino.pipeline.places import Places
+from cappuccino.pipeline.looking import Looker, look_at_bars
+from cappuccino.pipeline.places import ChampionName, Places
+from cappuccino.pipeline.plan import Settings, plan
+from cappuccino.pipeline.steps import Report, StartExchange
 from cappuccino.registry.registry import Registry, Trial
 from cappuccino.sweep import storage
 from cappuccino.trading.journal_reading import read_decisions, read_marks, read_orders
@@ -126,6 +131,35 @@ def test_a_storage_that_is_damaged_locked_or_of_another_study_is_said(
         assert run(runs) == INPUT_ERROR
     assert "studies.db cannot be used: database is locked" in terminal.readouterr().err
     assert states(runs) == {}
+
+
+@pytest.mark.parametrize("code", sorted(UNTRIED))
+def test_what_was_left_to_a_person_is_tried_again_once_the_command_is_given_again(runs: pathlib.Path, code: int) -> None:
+    checksum = candidate(runs, "one", 0, None)
+    config, places = compose("pipeline", [*WORDS, f"runs_dir={runs}"]), Places(runs)
+    name = ChampionName(1, 1, checksum[:12])
+    lock = places.launched(str(name))
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    os.utime(lock, (0, 0))  # it was started long ago
+    with contextlib.closing(Registry(runs)) as registry:
+        for state in ("validated", "shadow", "champion"):
+            registry.change(checksum, state, "for the test")
+        bars = look_at_bars(config)
+
+        def planned(looker: Looker) -> list[str]:
+            seen = looker.look(bars, is_busy=False, failed_steps=frozenset(), reported=frozenset())
+            steps = plan(seen, Settings(config.shadow_bars, is_local=True))
+            return [type(step).__name__ for step in steps if isinstance(step, Report | StartExchange)]
+
+        first = Looker(config, places, registry)
+        registry.end_deployment(registry.begin_deployment(checksum, str(name)), code)
+        assert planned(first) == ["Report"]
+        assert planned(first) == ["Report"]
+        again = Looker(config, places, registry)
+        assert planned(again) == ["StartExchange"]
+        registry.end_deployment(registry.begin_deployment(checksum, str(name)), code)
+        assert planned(again) == ["Report"]
 
 
 def test_a_second_pipeline_is_refused(runs: pathlib.Path, terminal: pytest.CaptureFixture[str]) -> None:
