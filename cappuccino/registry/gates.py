@@ -7,8 +7,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from cappuccino.bars.clock import utc
 from cappuccino.config.gates import GatesConfig
 from cappuccino.registry.confidence_sequence import normal_mixture_bound
@@ -158,14 +156,13 @@ def live_gates(figures: Figures, config: GatesConfig) -> list[Gate]:
 
 
 def _live_growth(equity: Mapping[str, float], promised: Mapping[str, float], confidence: float, first: int) -> Gate:
-    """Whether log growth can still be what validation found at its lower end, judged after every bar from the `first` on.
+    """Whether log growth can still be what validation found at its lower end, judged as often as one likes from bar `first` on.
 
     How far growth strays by chance is what validation found as well: a few days of a strategy that is mostly out of the market tell
     nothing of how it does when it is in.
     """
-    values = np.array([equity[bar] for bar in sorted(equity, key=int)], np.float64)
-    bars, low = len(values) - 1, promised["low"]
-    growth = math.log(values[-1] / values[0]) / bars
+    bars, low = len(equity) - 1, promised["low"]
+    growth = math.log(equity[max(equity, key=int)] / equity[min(equity, key=int)]) / bars
     variance = promised["deviation"] ** 2
     high = growth + normal_mixture_bound(bars * variance, 1 - confidence, tightest=first * variance) / bars
     said = f"{1e4 * growth:+.3f}e-4 a bar, at most {1e4 * high:+.3f}e-4, over {bars} bars"

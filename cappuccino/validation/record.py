@@ -36,10 +36,9 @@ def write_numbers(findings: Findings, path: pathlib.Path) -> dict[str, Any]:
 def numbers_of(findings: Findings) -> dict[str, Any]:
     """growth: log growth per bar, the mean over paths and seeds. metrics: of the agent by seed and path, of the others by path.
 
-    intervals: per bar as growth, Sharpe and information ratios a year; an end is None where there is none, deviation
-    is `Interval`'s. regimes: log growth summed
-    over their bars. stress: of `Stress`, None where it was left out. growth_by_fees: at so many times the fees. trainings:
-    out_of_sample is log growth per bar over the fold's own test blocks, None for the champion, which has none.
+    intervals: per bar as growth, Sharpe and information ratios a year; an end is None where there is none, deviation is `Interval`'s.
+    regimes: log growth summed over their bars. stress: of `Stress`, None where it was left out. growth_by_fees: at so many times the
+    fees. trainings: out_of_sample is log growth per bar over the fold's own test blocks, None for the champion, which has none.
     """
     config, crossed, verdict = findings.config, findings.crossed, findings.verdict
     benchmarks = crossed.benchmarks()
