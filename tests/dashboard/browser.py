@@ -57,5 +57,4 @@ def visit(browser: playwright.Browser, address: str, *, width: int = 1280, schem
     page.on("request", asked)
     yield page
     context.close()
-    assert errors == []
-    assert elsewhere == []
+    assert (elsewhere, errors) == ([], []), f"asked of other hosts: {elsewhere}; errors: {errors}"
