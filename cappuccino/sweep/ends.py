@@ -6,7 +6,7 @@ import math
 
 from optuna.trial import FrozenTrial, TrialState
 
-from cappuccino.sweep.study import is_lost, is_surplus
+from cappuccino.sweep.places import is_lost, is_surplus
 
 ENDS = {
     "complete": "#0072b2",

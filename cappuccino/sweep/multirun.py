@@ -29,13 +29,14 @@ from cappuccino.errors import InputError
 from cappuccino.lanes.engine import Markets
 from cappuccino.sweep.composing import Composer
 from cappuccino.sweep.grid import train_grid
+from cappuccino.sweep.identity import Identity
 from cappuccino.sweep.outcome import conclude
 from cappuccino.sweep.parts import Crossing
 from cappuccino.sweep.search import Compose, Search
 from cappuccino.sweep.searchable import check_searchable
 from cappuccino.sweep.space import Space, check_sampler, grid_points, is_search, jobs, read_space, suggest
 from cappuccino.sweep.storage import failures_said, shown_url
-from cappuccino.sweep.study import Identity, SharedStudy, open_study
+from cappuccino.sweep.study import SharedStudy, open_study
 from cappuccino.sweep.workers import connected
 from cappuccino.training.device import cpu_devices, select_device
 from cappuccino.training.run import configuration_of

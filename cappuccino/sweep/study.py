@@ -1,12 +1,6 @@
 """A study in Optuna's storage that several processes share, and that goes on after any of them is killed at any moment.
 
-A study has `n_trials` places, numbered by the order in which their first trials were added. A trial whose process died is lost:
-it fails, and one retry inherits its place and its parameters. The storage numbers trials in the order in which they are added
-and never takes one away, so the place of a trial is the same for every process that looks, and a trial may be claimed if and
-only if its place is below `n_trials`: no lock is needed to never run too many. Trials are added as they are claimed, since the
-storage reads all that are unfinished again each time it is asked. Two processes that add one at the same moment may leave a
-waiting trial beyond the last place, and one that repairs what another is about to finish a second retry: whoever next claims ends
-those as surplus, which takes their places away; nobody ran them, and they count for nothing.
+`places` says which trials may be claimed and which are retries of others.
 
 A trial may be what kills its process, for want of memory say, and its retries would do so for ever: when a place is lost for
 the last of MOST_LOSSES times, its trial has failed and is not tried again. All that run beside such a trial die with it,
@@ -16,9 +10,6 @@ without being at fault: therefore a last try is claimed after all others, and ru
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -29,44 +20,31 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from sqlalchemy import exc
 
 from cappuccino.errors import InputError
+from cappuccino.sweep.identity import Identity, content_of, difference, digest_of
 from cappuccino.sweep.leases import Lease, read_lease, this_process, why_over
-from cappuccino.sweep.storage import one_transaction, open_storage, shown_url, unusable
-
-IDENTITY, CLAIM, LEASE, LOST, LOST_WHY, LOST_BY, RETRY_OF, FAILED, SURPLUS = (
-    "identity",
-    "claim",
-    "lease",
-    "lost",
-    "lost_why",
-    "lost_by",
-    "retry_of",
-    "failed",
-    "surplus",
+from cappuccino.sweep.places import (
+    CLAIM,
+    FAILED,
+    IDENTITY,
+    LEASE,
+    LOST,
+    LOST_BY,
+    LOST_WHY,
+    MOST_LOSSES,
+    RETRY_OF,
+    SURPLUS,
+    counted,
+    is_last_try,
+    is_lost,
+    is_surplus,
+    losses_before,
+    places_of,
 )
-"""User attributes of trials: the digest of the study's identity, on its first trial; who is about to run it; who runs it;
-whether, why and by whom it was found without a process; the number of the trial that it repeats; a failure that no retry makes
-good; one trial too many, that nobody ran."""
-
-MOST_LOSSES = 3
-"""Times that a place is lost before its trial counts as failed: one process may die of a reboot, another of its neighbour."""
+from cappuccino.sweep.storage import one_transaction, open_storage, shown_url, unusable
 
 Direction = Literal["minimize", "maximize"]
 
 _FIXED = "fixed_params"
-_SHOWN = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class Identity:
-    """What must be the same for results to stand in one study.
-
-    data: a fingerprint. configuration: everything that is fixed. space: JSON of Optuna's distribution for each name.
-    """
-
-    data: str
-    configuration: dict[str, Any]
-    space: dict[str, str]
-    objective: str
 
 
 class SharedStudy:
@@ -99,12 +77,12 @@ class SharedStudy:
             if self._end_surplus(trials, places):
                 continue
             mine = [trial for trial in trials if self._runs_here(trial)]
-            if _count(trials, places) >= self.n_trials or any(_is_last_try(trial, trials) for trial in mine):
+            if counted(trials, places) >= self.n_trials or any(is_last_try(trial, trials) for trial in mine):
                 return None
             full = len(set(places.values())) >= self.n_trials
             waiting = [one for one in trials if one.state == TrialState.WAITING]
-            usual = [one for one in waiting if not _is_last_try(one, trials)]
-            last = [one for one in waiting if _is_last_try(one, trials)] if full and not mine else []
+            usual = [one for one in waiting if not is_last_try(one, trials)]
+            last = [one for one in waiting if is_last_try(one, trials)] if full and not mine else []
             if trial := next(iter(usual + last), None):
                 if self._take(trial, places[trial.number]):
                     return Trial(self._study_for(trial.number), trial._trial_id)
@@ -151,7 +129,7 @@ class SharedStudy:
         taken = [
             trial.number
             for trial in trials
-            if self._declare_lost(trial, _losses_before(trial, trials), now, retry=trial.number in wanted)
+            if self._declare_lost(trial, losses_before(trial, trials), now, retry=trial.number in wanted)
         ]
         trials = self._trials()
         retried = {trial.user_attrs.get(RETRY_OF) for trial in trials if not is_surplus(trial)}
@@ -165,7 +143,7 @@ class SharedStudy:
     def counted(self) -> int:
         """Trials that run or have ended, but for the lost ones."""
         trials = self._trials()
-        return _count(trials, places_of(trials))
+        return counted(trials, places_of(trials))
 
     def failed(self) -> int:
         """Trials that have failed, those of other processes included, and those that killed theirs for the last time; no lost ones."""
@@ -294,10 +272,8 @@ def open_study(
     Raises InputError for a storage that cannot be opened, and a study with another direction, identity or grid; nothing has
     changed then.
     """
-    content = _canonical(
-        {**dataclasses.asdict(identity), "points": _digest(_canonical(points)) if points is not None else None}
-    )
-    digest = _digest(content)
+    content = content_of(identity, points)
+    digest = digest_of(content)
     where = f"study {name} in {shown_url(storage_url)}"
     try:
         storage = open_storage(storage_url)
@@ -306,7 +282,7 @@ def open_study(
         if len(study.directions) != 1 or found != direction:
             raise InputError(f"{where} is to {found} its objective, not to {direction} it; give this one another name")
         if not study.get_trials(deepcopy=False):
-            study.set_user_attr(f"{IDENTITY} {digest}", json.loads(content))
+            study.set_user_attr(f"{IDENTITY} {digest}", content)
             study.add_trial(create_trial(state=TrialState.WAITING, user_attrs={IDENTITY: digest}))
         # Of several processes that create a study at once, the one whose trial got number 0 has said what it is.
         first = study.get_trials(deepcopy=False)[0].user_attrs.get(IDENTITY)
@@ -314,7 +290,7 @@ def open_study(
             raise InputError(f"{where} was not made by a sweep; give this one another name")
         if first != digest:
             was = study.user_attrs[f"{IDENTITY} {first}"]
-            raise InputError(f"{where} is another search: {_difference(was, json.loads(content))}; give this one another name")
+            raise InputError(f"{where} is another search: {difference(was, content)}; give this one another name")
         shared = SharedStudy(
             study, storage, n_trials=n_trials, lease_seconds=lease_seconds, points=points, sampler_of=sampler_of
         )
@@ -322,49 +298,6 @@ def open_study(
     except (StorageInternalError, exc.SQLAlchemyError, OSError) as error:
         raise InputError(unusable(storage_url, error)) from error
     return shared
-
-
-def is_lost(trial: FrozenTrial) -> bool:
-    """Whether it failed because its process died, and a retry has its place; not so the last of MOST_LOSSES times."""
-    attributes = trial.user_attrs
-    return trial.state == TrialState.FAIL and LOST in attributes and FAILED not in attributes
-
-
-def is_surplus(trial: FrozenTrial) -> bool:
-    """Whether it was one too many, which nobody ran."""
-    return SURPLUS in trial.user_attrs
-
-
-def places_of(trials: Iterable[FrozenTrial]) -> dict[int, int]:
-    """The place of each trial, by their numbers. trials: all of a study, in order. A second retry of one trial has none, nor has one
-    that was ended as surplus."""
-    places, retried, taken = {}, set(), 0
-    for trial in trials:
-        if is_surplus(trial):
-            continue
-        parent = trial.user_attrs.get(RETRY_OF)
-        if parent is None:
-            places[trial.number], taken = taken, taken + 1
-        elif parent in places and parent not in retried:
-            retried.add(parent)
-            places[trial.number] = places[parent]
-    return places
-
-
-def _count(trials: Iterable[FrozenTrial], places: Mapping[int, int]) -> int:
-    return sum(trial.number in places and trial.state != TrialState.WAITING and not is_lost(trial) for trial in trials)
-
-
-def _losses_before(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
-    """How often its place was lost before it was added. trials: all of the study, in order."""
-    losses = 0
-    while (parent := trial.user_attrs.get(RETRY_OF)) is not None:
-        trial, losses = trials[parent], losses + 1
-    return losses
-
-
-def _is_last_try(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
-    return _losses_before(trial, trials) >= MOST_LOSSES - 1
 
 
 def _load_or_create(
@@ -380,32 +313,3 @@ def _load_or_create(
         return optuna.create_study(
             study_name=name, storage=storage, sampler=sampler, pruner=pruner, direction=direction, load_if_exists=True
         )
-
-
-def _canonical(content: Any) -> str:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The first few keys of two identities that differ, with both values."""
-    before, after = _flat(was), _flat(now)
-    keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key)]
-    said = [f"{key} was {before.get(key, 'not there')} and is {after.get(key, 'not there')}" for key in keys[:_SHOWN]]
-    return "; ".join(said) + (f"; and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else "")
-
-
-def _flat(identity: Mapping[str, Any]) -> dict[str, str]:
-    parsed = {f"space.{name}": json.loads(distribution) for name, distribution in identity["space"].items()}
-    space = {name: {"distribution": found["name"], **found["attributes"]} for name, found in parsed.items()}
-    leaves = _leaves({"data": identity["data"], "objective": identity["objective"], "points": identity["points"]}, "")
-    return leaves | _leaves(identity["configuration"], "") | _leaves(space, "")
-
-
-def _leaves(node: Any, prefix: str) -> dict[str, str]:
-    if not isinstance(node, dict) or not node:
-        return {prefix.removesuffix("."): json.dumps(node)}
-    return {name: text for key, child in node.items() for name, text in _leaves(child, f"{prefix}{key}.").items()}

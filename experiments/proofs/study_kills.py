@@ -25,7 +25,7 @@ from optuna.trial import TrialState
 
 from cappuccino.errors import InputError
 from cappuccino.sweep.ends import end_of
-from cappuccino.sweep.study import RETRY_OF
+from cappuccino.sweep.places import RETRY_OF
 from cappuccino.training.run import Run
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "sweep"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import pathlib
 import subprocess
 import sys
@@ -12,12 +13,19 @@ from typing import Any
 import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
-from cappuccino.sweep.study import LOST, LOST_WHY, MOST_LOSSES, RETRY_OF, SharedStudy, is_lost, is_surplus, places_of
+from cappuccino.sweep.leases import Lease, this_process
+from cappuccino.sweep.places import CLAIM, LEASE, LOST, LOST_WHY, MOST_LOSSES, RETRY_OF, is_lost, is_surplus, places_of
+from cappuccino.sweep.study import SharedStudy
 
 ROOT = pathlib.Path(__file__).parents[2]
 WORKER = pathlib.Path(__file__).with_name("study_worker.py")
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 FILES = ("sqlite", "journal")
+
+HERE = this_process()
+DEAD = dataclasses.replace(HERE, started="an earlier process")
+ELSEWHERE = dataclasses.replace(HERE, host="elsewhere")
+"""The owners of leases: this process, one that has ended, and one that cannot be asked for."""
 
 
 def url_in(folder: pathlib.Path, kind: str) -> str:
@@ -51,6 +59,20 @@ def content_of(url: str) -> Any:
 
 def trials_of(study: SharedStudy) -> list[FrozenTrial]:
     return study.study.get_trials(deepcopy=False)
+
+
+def claim_as(study: SharedStudy, lease: Lease | None, *, key: str = LEASE) -> int:
+    """A running trial of another process: with its lease, with its claim alone, or with neither. Its number."""
+    trial = study.claim()
+    assert trial is not None
+    trial.suggest_float("x", 0.0, 1.0)
+    gone = Lease(DEAD, 0.0).to_json()
+    trial.set_user_attr(CLAIM, None)
+    trial.set_user_attr(LEASE, None)
+    trial.set_user_attr("noise", gone)
+    if lease is not None:
+        trial.set_user_attr(key, lease.to_json())
+    return trial.number
 
 
 def assert_done(study: SharedStudy, n_trials: int) -> None:

@@ -20,7 +20,8 @@ from optuna.distributions import FloatDistribution, distribution_to_json
 from optuna.trial import TrialState
 from sqlalchemy import event
 
-from cappuccino.sweep.study import Identity, SharedStudy, open_study
+from cappuccino.sweep.identity import Identity
+from cappuccino.sweep.study import SharedStudy, open_study
 
 IDENTITY = Identity(
     data="bars",

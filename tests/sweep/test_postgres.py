@@ -17,8 +17,8 @@ from study_cases import assert_done, finish, start, trials_of
 from study_worker import open_at
 
 from cappuccino.errors import InputError
+from cappuccino.sweep.places import places_of
 from cappuccino.sweep.storage import failures_said
-from cappuccino.sweep.study import places_of
 
 
 @pytest.mark.parametrize("wrong", ["password", "user", "database", "port"])

@@ -2,61 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import pathlib
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optuna.distributions import FloatDistribution, distribution_to_json
 from optuna.trial import TrialState, create_trial
-from study_cases import ENDED, FILES, assert_done, content_of, finish, start, trials_of, url_in
-from study_worker import DEADLY, IDENTITY, NAME, POINTS, open_at
+from study_cases import DEAD, ENDED, assert_done, claim_as, finish, start, trials_of, url_in
+from study_worker import DEADLY, POINTS, open_at
 
 from cappuccino.errors import InputError
-from cappuccino.sweep.leases import Lease, this_process
-from cappuccino.sweep.storage import open_storage
-from cappuccino.sweep.study import (
-    CLAIM,
-    FAILED,
-    LEASE,
-    LOST,
-    LOST_BY,
-    LOST_WHY,
-    MOST_LOSSES,
-    RETRY_OF,
-    SharedStudy,
-    is_lost,
-    is_surplus,
-    places_of,
-)
+from cappuccino.sweep.leases import Lease
+from cappuccino.sweep.places import FAILED, LEASE, LOST, MOST_LOSSES, RETRY_OF, is_lost, is_surplus, places_of
 
-HERE = this_process()
-DEAD = dataclasses.replace(HERE, started="an earlier process")
-ELSEWHERE = dataclasses.replace(HERE, host="elsewhere")
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
-
-
-@pytest.fixture(params=(*FILES, "postgresql"))
-def url(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
-    """A storage of each kind, with nothing in it."""
-    if request.param in FILES:
-        return url_in(tmp_path / "a folder", request.param)
-    return request.getfixturevalue("postgres").new_database()
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def test_processes_that_share_a_new_study_do_each_trial_once(url: str) -> None:
@@ -155,86 +120,6 @@ def test_the_best_is_the_best_complete_trial(url: str) -> None:
     assert best.value == 2.0
 
 
-def claim_as(study: SharedStudy, lease: Lease | None, *, key: str = LEASE) -> int:
-    """A running trial of another process: with its lease, with its claim alone, or with neither. Its number."""
-    trial = study.claim()
-    assert trial is not None
-    trial.suggest_float("x", 0.0, 1.0)
-    gone = Lease(DEAD, 0.0).to_json()
-    trial.set_user_attr(CLAIM, None)
-    trial.set_user_attr(LEASE, None)
-    trial.set_user_attr("noise", gone)
-    if lease is not None:
-        trial.set_user_attr(key, lease.to_json())
-    return trial.number
-
-
-@pytest.mark.parametrize(
-    ("lease", "key", "taken"),
-    [
-        (Lease(DEAD, 1e12), LEASE, True),
-        (Lease(DEAD, 1e12), CLAIM, True),
-        (Lease(HERE, 0.0), LEASE, False),
-        (Lease(HERE, 0.0), CLAIM, True),
-        (Lease(HERE, 1e12), CLAIM, False),
-        (Lease(ELSEWHERE, 1e12), LEASE, False),
-        (Lease(ELSEWHERE, 1.0), LEASE, True),
-        (Lease(ELSEWHERE, 1.0), CLAIM, True),
-        (None, LEASE, False),
-    ],
-)
-def test_whose_trials_are_taken_over(url: str, lease: Lease | None, key: str, taken: bool) -> None:
-    study = open_at(url, 1)
-    number = claim_as(study, lease, key=key)
-    assert study.take_over() == ([number] if taken else [])
-    assert study.take_over() == []
-    retry = study.claim()
-    assert (retry is not None) == taken
-    if retry is not None:
-        assert retry.user_attrs[RETRY_OF] == number
-        assert retry.suggest_float("x", 0.0, 1.0) == trials_of(study)[number].params["x"]
-        assert study.tell(retry, 1.0, TrialState.COMPLETE, {})
-        assert_done(study, 1)
-
-
-def test_another_hosts_trial_is_its_own_until_the_lease_runs_out(url: str) -> None:
-    study = open_at(url, 1)
-    until = time.time() + 3.0
-    number = claim_as(study, Lease(ELSEWHERE, until))
-    assert study.take_over() == []
-    assert study.claim() is None
-    time.sleep(max(0.0, until - time.time()) + 0.05)
-    assert study.take_over() == [number]
-    assert "lease of process" in trials_of(study)[number].user_attrs[LOST_WHY]
-
-
-def test_a_trial_that_nobody_signed_is_taken_over_after_the_length_of_a_lease(url: str) -> None:
-    study = open_at(url, 1, lease_seconds=2.0)
-    number = claim_as(study, None)
-    assert study.take_over() == []
-    time.sleep(2.1)
-    assert study.take_over() == [number]
-
-
-@pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL])
-def test_what_was_taken_over_is_not_told_again(url: str, state: TrialState) -> None:
-    study = open_at(url, 1)
-    trial = study.claim()
-    assert trial is not None
-    assert study.renew([trial]) == []
-    trial.set_user_attr(LEASE, Lease(ELSEWHERE, 0.0).to_json())
-    assert open_at(url, 1).counted() == 0
-    assert study.renew([trial]) == [trial]
-    for attributes in ({}, {"figure": 1}):
-        assert not study.tell(trial, 1.0 if state == TrialState.COMPLETE else None, state, attributes)
-    retry = study.claim()
-    assert retry is not None
-    assert study.tell(retry, 1.0, TrialState.COMPLETE, {})
-    assert not study.tell(retry, 2.0, TrialState.COMPLETE, {})
-    assert_done(study, 1)
-    assert [trial.value for trial in trials_of(study)] == [None, 1.0]
-
-
 def test_a_wrong_value_is_an_error_not_a_lost_trial(url: str) -> None:
     study = open_at(url, 1)
     trial = study.claim()
@@ -243,24 +128,6 @@ def test_a_wrong_value_is_an_error_not_a_lost_trial(url: str) -> None:
         study.tell(trial, float("nan"), TrialState.COMPLETE, {})
     assert study.tell(trial, None, TrialState.FAIL, {})
     assert trials_of(study)[0].user_attrs[FAILED] is True
-
-
-def test_a_lost_trial_whose_taker_died_before_the_retry_is_repaired(url: str) -> None:
-    study = open_at(url, 3)
-    for taker in (Lease(DEAD, 1e12), Lease(ELSEWHERE, 0.0), Lease(ELSEWHERE, 1e12)):
-        trial = study.claim()
-        assert trial is not None
-        trial.suggest_float("x", 0.0, 1.0)
-        trial.set_user_attr(LOST, True)
-        trial.set_user_attr(LOST_BY, taker.to_json())
-        study.study.tell(trial, state=TrialState.FAIL)
-    assert study.counted() == 0
-    assert study.take_over() == []
-    retried = [trial.user_attrs[RETRY_OF] for trial in trials_of(study) if RETRY_OF in trial.user_attrs]
-    assert retried == [0, 1], "the third's taker may still be about to"
-    assert study.claim() is not None
-    assert study.claim() is not None
-    assert study.claim() is None
 
 
 def test_a_last_try_comes_after_all_others_and_runs_alone(url: str) -> None:
@@ -328,38 +195,6 @@ def test_trials_too_many_are_ended_by_whoever_claims_next_and_take_no_place(url:
     assert [places_of(trials_of(more))[one.number] for one in new if one is not None] == [2, 3]
 
 
-def test_of_a_lost_place_beyond_those_that_are_asked_for_no_retry_is_added(url: str) -> None:
-    more, less = open_at(url, 2), open_at(url, 1)
-    first = more.claim()
-    assert first is not None
-    claim_as(more, Lease(DEAD, 0.0))
-    assert less.take_over() == [1]
-    assert less.take_over() == []
-    assert less.claim() is None
-    assert len(trials_of(less)) == 2
-    assert more.take_over() == []
-    retry = more.claim()
-    assert retry is not None
-    assert places_of(trials_of(more))[retry.number] == 1
-
-
-@given(st.lists(st.none() | st.integers(0, 30), max_size=31))
-def test_a_place_belongs_to_one_line_of_retries(parents: Sequence[int | None]) -> None:
-    trials = []
-    for number, parent in enumerate(parents):
-        repeats = None if parent is None or number == 0 else parent % number
-        trial = create_trial(state=TrialState.WAITING, user_attrs={} if repeats is None else {RETRY_OF: repeats})
-        trial.number = number
-        trials.append(trial)
-    places = places_of(trials)
-    for known in range(len(trials)):
-        assert places_of(trials[:known]).items() <= places.items(), "what is added later changes no place"
-    for place in range(len(set(places.values()))):
-        line = [trial for trial in trials if places.get(trial.number) == place]
-        assert RETRY_OF not in line[0].user_attrs
-        assert [trial.user_attrs[RETRY_OF] for trial in line[1:]] == [trial.number for trial in line[:-1]]
-
-
 @pytest.mark.parametrize("n_trials", [3, 10])
 def test_a_grid_gives_each_point_once_whoever_dies(url: str, n_trials: int) -> None:
     points = [{"x": 0.5 * k, "kind": "ab"[k % 2]} for k in range(4)]
@@ -377,48 +212,6 @@ def test_a_grid_gives_each_point_once_whoever_dies(url: str, n_trials: int) -> N
     assert sorted(done, key=lambda params: params["x"]) == points[: study.n_trials]
     with pytest.raises(InputError, match="points was"):
         open_at(url, n_trials, points=points[:3])
-
-
-def changed_identities() -> list[tuple[dict[str, Any], str]]:
-    def space(high: float) -> dict[str, str]:
-        return {"agent.lr": distribution_to_json(FloatDistribution(0.1, high))}
-
-    return [
-        ({"data": "other bars"}, 'data was "bars" and is "other bars"'),
-        ({"objective": "return"}, 'objective was "score" and is "return"'),
-        ({"configuration": {"agent": {"gamma": 0.95, "epochs": 1}, "seed": 1}}, "agent.gamma was 0.9 and is 0.95;"),
-        ({"configuration": {"agent": {"gamma": 0.9, "epochs": 1}}}, "seed was 1 and is not there"),
-        ({"space": space(2.0)}, "space.agent.lr.high was 1.0 and is 2.0"),
-        ({"configuration": {str(k): k for k in range(9)}}, "and 9 more"),
-    ]
-
-
-@pytest.mark.parametrize(("change", "said"), changed_identities())
-def test_another_search_is_refused_and_nothing_changes(url: str, change: dict[str, Any], said: str) -> None:
-    study = open_at(url, 2)
-    claim_as(study, Lease(DEAD, 0.0))
-    before = content_of(url)
-    with pytest.raises(InputError) as refused:
-        open_at(url, 2, identity=dataclasses.replace(IDENTITY, **change))
-    assert said in str(refused.value)
-    assert "another name" in str(refused.value)
-    assert content_of(url) == before
-    assert open_at(url, 2).counted() == 0, "the same search goes on: the dead process's trial is taken over"
-
-
-def test_another_direction_is_refused_and_nothing_changes(url: str) -> None:
-    open_at(url, 2)
-    before = content_of(url)
-    with pytest.raises(InputError, match="is to maximize its objective, not to minimize it"):
-        open_at(url, 2, direction="minimize")
-    assert content_of(url) == before
-
-
-def test_a_study_of_somebody_else_is_refused(url: str) -> None:
-    other = optuna.create_study(study_name=NAME, storage=open_storage(url), direction="maximize")
-    other.add_trial(create_trial(value=1.0))
-    with pytest.raises(InputError, match="was not made by a sweep"):
-        open_at(url, 2)
 
 
 def samplers() -> dict[str, Callable[[], optuna.samplers.BaseSampler]]:
