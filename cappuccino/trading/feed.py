@@ -1,4 +1,4 @@
-"""Live bars as a bar table: fetched once as far back as features reach, then the last three at each close.
+"""Live bars as a bar table: fetched once as far back as features reach, then the last three at each close, and what was missing.
 
 What is fetched is stored, and after a restart only what is not in the store is fetched again.
 """
@@ -28,6 +28,9 @@ MIN_JUMP = 0.02
 RECENT = 3
 """Bars fetched at each close: late trades change a bar after it has closed, the last two are looked at again."""
 
+LOOKED_AGAIN_S = 86_400
+"""For so long after the end of a hole its bars are asked for again: a venue fills in what it did not serve for hours."""
+
 _FIELDS = ("open", "high", "low", "close", "volume")
 
 
@@ -40,16 +43,20 @@ class BarSource(Protocol):
         ...
 
 
-class View(NamedTuple):
-    """What is known at the close of a bar. L look-back, A assets, F features, N rows past their warm-up, at most `rows`.
+class Prices(NamedTuple):
+    """Closes of a bar, the last known one where `tradable` is false because the asset had no bar, however long it has had none."""
 
-    window: raw features, oldest first. closes: of the bar, the last known one where `tradable` is false because the asset had
-    no bar. recent: features of all rows that are there, the window's among them.
+    closes: Float[np.ndarray, "A"]
+    tradable: Bool[np.ndarray, "A"]
+
+
+class View(NamedTuple):
+    """What a policy sees at the close of a bar. L look-back, A assets, F features, N rows past their warm-up, at most `rows`.
+
+    window: raw features, oldest first. recent: features of all rows that are there, the window's among them.
     """
 
     window: Float[np.ndarray, "L A F"]
-    closes: Float[np.ndarray, "A"]
-    tradable: Bool[np.ndarray, "A"]
     recent: Float[np.ndarray, "N A F"]
 
 
@@ -93,7 +100,8 @@ class Feed:
             self._restore(oldest, bar)
         start = oldest
         if self._last is not None:
-            start = max(oldest, min(bar - (RECENT - 1) * self._bar_seconds, self._last - self._bar_seconds))
+            start = min(bar - (RECENT - 1) * self._bar_seconds, self._last - self._bar_seconds, self._first_missing())
+            start = max(oldest, start)
         fetched = self._fetch(start, bar)
         previous = self._last
         self._shift_to(bar)
@@ -170,6 +178,15 @@ class Feed:
             kept[asset] = BarArrays(*(values[keep] for values in second[asset]))
         return kept
 
+    def _first_missing(self) -> int:
+        """Opening of the first bar of all holes that lasted less than LOOKED_AGAIN_S ago; without one, of the bar to come."""
+        row = np.arange(self.depth)[:, None]
+        before = np.maximum.accumulate(np.where(self._mask, row, -1), axis=0)
+        is_hole = ~self._mask & (before >= 0)  # before an asset's first bar there is none
+        is_hole[: -max(1, LOOKED_AGAIN_S // self._bar_seconds)] = False
+        first = int(before[is_hole].min()) + 1 if is_hole.any() else self.depth
+        return self._oldest() + first * self._bar_seconds
+
     def _oldest(self) -> int:
         assert self._last is not None
         return self._last - (self.depth - 1) * self._bar_seconds
@@ -185,6 +202,14 @@ class Feed:
         return table_from_grid(
             stamps, self._values, self._mask, self._assets, self._bar_seconds, self._max_hole_bars, self._origin
         )
+
+    def prices(self) -> Prices:
+        """Of the last update's bar. Raises InputError while an asset has had none at all."""
+        never = [asset for asset, column in zip(self._assets, self._mask.T, strict=True) if not column.any()]
+        if never:
+            raise InputError(f"no bar of {', '.join(never)} among the last {self.depth}")
+        last = self.depth - 1 - np.argmax(self._mask[::-1], axis=0)
+        return Prices(self._values[_FIELDS.index("close"), last, np.arange(len(last))], self._mask[-1].copy())
 
     def view(self) -> View:
         """What the last update's bar shows. Raises InputError, with the reason, if there is no valid window that ends there."""
@@ -203,7 +228,7 @@ class Feed:
             )
         if not np.isfinite(values[window]).all():
             raise InputError("a feature in the window is not finite")
-        return View(values[window], table.close[-1].copy(), table.mask[-1].copy(), values[valid])
+        return View(values[window], values[valid])
 
     def _shift_to(self, bar: int) -> None:
         steps = self.depth if self._last is None else (bar - self._last) // self._bar_seconds

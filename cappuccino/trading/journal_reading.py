@@ -39,8 +39,9 @@ def _without_place(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def read_decisions(path: pathlib.Path | str, *, last: int = -1, undecided: bool = False) -> list[dict[str, Any]]:
-    """The last decisions (-1: all), with the fields of `Decision`; lists and notes decoded. undecided: bars without one only."""
-    where = "phase = 'none'" if undecided else "true"
+    """The last decisions (-1: all), with the fields of `Decision`; lists and notes decoded. undecided: bars at which the policy
+    decided nothing only."""
+    where = "reason IS NOT NULL" if undecided else "true"
     rows = _without_place(_read(path, _last("decisions", "bar", where), last))
     return [{**row, **{name: json.loads(row[name]) for name in (*LISTS, "notes")}} for row in rows]
 
@@ -58,8 +59,8 @@ def count_orders(path: pathlib.Path | str) -> Counter[str]:
 
 
 def count_undecided(path: pathlib.Path | str) -> int:
-    """Bars that passed without a decision."""
-    return _read(path, "SELECT count(*) AS number FROM decisions WHERE phase = 'none'")[0]["number"]
+    """Bars at which the policy decided nothing."""
+    return _read(path, "SELECT count(*) AS number FROM decisions WHERE reason IS NOT NULL")[0]["number"]
 
 
 def read_equity(path: pathlib.Path | str) -> list[tuple[int, float]]:

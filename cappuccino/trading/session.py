@@ -33,8 +33,10 @@ def load_session(folder: pathlib.Path, manifest: Manifest, decide: Decide, *, ma
     length, assets = manifest.bar_seconds, manifest.assets
     first, last = marks[0]["bar"], marks[-1]["bar"]
     features = FeatureSet(manifest.features, length)
-    table = _table(folder, manifest, first - (features.warmup + manifest.lookback) * length, last + length, max_hole_bars)
-    openings = list(range(first, last + length, length))
+    start, stop = first - (features.warmup + manifest.lookback) * length, last + length
+    seen = _table(folder, manifest, start, stop, max_hole_bars)
+    table = _table(folder, manifest, start, stop, (stop - start) // length)  # an account has a value in the longest hole
+    openings = list(range(first, stop, length))
     rows = {int(stamp): row for row, stamp in enumerate(table.timestamps)}
     missing = [opening for opening in openings if opening not in rows]
     if missing:
@@ -46,7 +48,7 @@ def load_session(folder: pathlib.Path, manifest: Manifest, decide: Decide, *, ma
         prices=[_prices(table, rows[opening], rows[opening + length]) for opening in openings[:-1]],
         decisions={row["bar"]: row for row in read_decisions(journal)},
         marks={mark["bar"]: _holdings(mark, assets) for mark in marks},
-        replayed=_Replay(table, rows, features, manifest, decide),
+        replayed=_Replay(seen, features, manifest, decide),
         orders=[_fill(row, columns) for row in read_orders(journal) if Decimal(row["quantity"]) > 0],
         costs=Costs(
             fee=manifest.costs.taker_fee_bps / 1e4,
@@ -61,12 +63,15 @@ def load_session(folder: pathlib.Path, manifest: Manifest, decide: Decide, *, ma
 class _Replay:
     """The policy on the bars as they are known now."""
 
-    def __init__(self, table: BarTable, rows: dict[int, int], features: FeatureSet, manifest: Manifest, decide: Decide) -> None:
-        self._rows, self._decide, self._lookback, self._segment = rows, decide, manifest.lookback, table.segment
+    def __init__(self, table: BarTable, features: FeatureSet, manifest: Manifest, decide: Decide) -> None:
+        self._rows = {int(stamp): row for row, stamp in enumerate(table.timestamps)}
+        self._decide, self._lookback, self._segment = decide, manifest.lookback, table.segment
         self._values, self._valid = features.compute(table), valid_rows(table, features.warmup)
 
     def __call__(self, bar: int, weights: Float[np.ndarray, "A"]) -> Float[np.ndarray, "A"] | None:
-        row = self._rows[bar]
+        row = self._rows.get(bar)
+        if row is None:
+            return None
         window = slice(row + 1 - self._lookback, row + 1)
         if window.start < 0 or not self._valid[window].all() or self._segment[window.start] != self._segment[row]:
             return None

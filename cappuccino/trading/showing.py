@@ -18,7 +18,7 @@ def shown(folder: pathlib.Path, session: Session) -> dict[str, Any]:
     """Of a trader's folder and its session: first and last bar, decisions, bars with something unexplained, risk stops, the largest
     fall from the highest equity as a share, and equity in quote currency by bar's opening."""
     marks = read_marks(folder / JOURNAL_NAME)
-    decided = [row for row in read_decisions(folder / JOURNAL_NAME) if row["phase"] != "none"]
+    decided = [row for row in read_decisions(folder / JOURNAL_NAME) if row["reason"] is None]
     equity = np.array([mark["equity"] for mark in marks])
     return {
         "first_bar": marks[0]["bar"],

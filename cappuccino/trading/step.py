@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from cappuccino.trading.bar_store import BarStore
 from cappuccino.trading.clock import Clock
 from cappuccino.trading.dealings import Dealings
 from cappuccino.trading.execution import Execution
-from cappuccino.trading.feed import Feed, View
+from cappuccino.trading.feed import Feed, Prices, View
 from cappuccino.trading.flatten import Flattener, Left
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.latch import KillSwitch
@@ -60,6 +60,13 @@ class Seen:
     last_bar: int | None = None
     latency_s: float | None = None
     differences: int = 0
+
+
+class Asked(NamedTuple):
+    """Target weights (A,) of the policy; those that are held, and the reason, where it has none."""
+
+    targets: np.ndarray
+    reason: str | None = None
 
 
 class BarStep:
@@ -143,7 +150,10 @@ class BarStep:
             raise Unanswered(f"not everything could be sold, start the trader again to go on: {reason}") from None
 
     def handle(self, bar: int, *, is_last: bool) -> None:
-        """Decide at the close of `bar` and carry it out, or journal why not. On the replay's last bar only mark."""
+        """Decide at the close of `bar` and carry it out, or journal why not. On the replay's last bar only mark.
+
+        Where the bars show no window, or the policy has no answer, what is held is what is asked for: the risk rules may take from it.
+        """
         close = bar + self._manifest.bar_seconds
         until = (self._clock.now() if self._settings.dry_run else close) + self._timing.late
         mark: Mark | None = None
@@ -155,17 +165,22 @@ class BarStep:
                 check_clock(self._dealings, until)
                 self._clock_checked = self._clock.now()
             self._dealings.desk.resolve_open(until)
-            view, parsed = self._look(bar, until, notes)
+            prices, parsed = self._look(bar, until, notes)
+            view = self._view()
+            if isinstance(view, str) and self._journal.anchor() is None:
+                raise NoDecision(view)
             waited = time.perf_counter()
             listed, rules = self._dealings.reader.rules(until)
-            account, positions = self._agree(view, listed, until, notes)
+            account, positions = self._agree(prices, listed, until, notes)
             waited = time.perf_counter() - waited
             risk = self._risk.see(account, close)
             mark = self._mark(bar, account, positions, risk)
             if is_last:
                 raise NoDecision(f"{OVER}: nothing could be filled")
-            self._check_drift(view)
-            decision, orders = self._plan(bar, view, account, listed, rules, risk, notes)
+            if not account.equity > 0:
+                raise NoDecision(f"equity is {account.equity:.2f}")
+            asked = self._ask(view, account, notes)
+            decision, orders = self._plan(bar, prices, account, listed, rules, risk, asked, notes)
             self.seen.latency_s = time.perf_counter() - parsed - waited
             self._check_late(until)
             if not self._dealings.may_send():
@@ -182,7 +197,7 @@ class BarStep:
         self._execution.carry_out(bar)
 
     def _agree(
-        self, view: View, listed: dict[str, Asset], until: float, notes: dict[str, Any]
+        self, prices: Prices, listed: dict[str, Asset], until: float, notes: dict[str, Any]
     ) -> tuple[OwnAccount, dict[str, Decimal]]:
         """The trader's account at the closes, agreed with the journal, and its positions by asset."""
         assets, since = self._manifest.assets, self._looked_at_orders - LIST_MARGIN_S
@@ -191,7 +206,7 @@ class BarStep:
         self._looked_at_orders = self._clock.now()
         if self._journal.anchor() is None:
             state, positions = self._dealings.reader.account(until)
-            closes = dict(zip(assets, view.closes.tolist(), strict=True))
+            closes = dict(zip(assets, prices.closes.tolist(), strict=True))
             aside = reserve(self._dealings, self._settings, state.cash, held_of(positions, assets), closes)
             anchor = Anchor(self._clock.now(), own_figures(state, positions, assets, aside), aside)
             self._journal.set_anchor(anchor)
@@ -202,7 +217,7 @@ class BarStep:
             if figures.differences:
                 notes["positions"] = {one.asset: str(one) for one in figures.differences}
         own = anchor.net
-        account = own_account(state, positions, assets, view.closes, own)
+        account = own_account(state, positions, assets, prices.closes, own)
         return account, {asset: own[asset] for asset in assets if own[asset] > 0}
 
     def _check_late(self, until: float) -> None:
@@ -210,8 +225,8 @@ class BarStep:
         if over > 0:
             raise NoDecision(f"late: {over + self._timing.late:.0f} s after the close, at most {self._timing.late:.0f}")
 
-    def _look(self, bar: int, until: float, notes: dict[str, Any]) -> tuple[View, float]:
-        """The bars of `bar`, with a little patience for those that are late, and when (real seconds) they were parsed."""
+    def _look(self, bar: int, until: float, notes: dict[str, Any]) -> tuple[Prices, float]:
+        """The prices of `bar`, with a little patience for those that are late, and when (real seconds) they were parsed."""
         patience = bar + self._manifest.bar_seconds + self._timing.patience
         try:
             while True:
@@ -225,9 +240,30 @@ class BarStep:
             if len(missing) < len(self._manifest.assets):
                 self.seen.last_bar = bar
             parsed = time.perf_counter()
-            return self._feed.view(), parsed
+            return self._feed.prices(), parsed
         except InputError as error:
             raise NoDecision(str(error)) from None
+
+    def _view(self) -> View | str:
+        """What the policy sees, or why it sees nothing."""
+        try:
+            return self._feed.view()
+        except InputError as error:
+            return str(error)
+
+    def _ask(self, view: View | str, account: OwnAccount, notes: dict[str, Any]) -> Asked:
+        """The policy. Raises Refusal for drift."""
+        if isinstance(view, str):
+            return Asked(account.weights, view)
+        self._check_drift(view)
+        seen = account.weights
+        if seen.sum() > 1 + SUM_SLACK:
+            notes["cash"] = f"{account.cash:.4f} is below zero; the policy sees the weights scaled to a sum of one"
+            seen = seen / seen.sum()
+        try:
+            return Asked(np.asarray(self._decide(view.window, seen), np.float64))
+        except InputError as error:
+            return Asked(account.weights, str(error))
 
     def _check_drift(self, view: View) -> None:
         now = self._clock.now()
@@ -243,27 +279,23 @@ class BarStep:
     def _plan(
         self,
         bar: int,
-        view: View,
+        prices: Prices,
         account: OwnAccount,
         listed: dict[str, Asset],
         rules: OrderRules,
         risk: ruled.Seen | None,
+        asked: Asked,
         notes: dict[str, Any],
     ) -> tuple[Decision, Plan]:
-        assets = self._manifest.assets
-        tradable = view.tradable & np.array([asset in listed and listed[asset].tradable for asset in assets])
-        if not account.equity > 0:
-            raise NoDecision(f"equity is {account.equity:.2f}")
-        seen = weights = account.weights
-        if weights.sum() > 1 + SUM_SLACK:
-            notes["cash"] = f"{account.cash:.4f} is below zero; the policy sees the weights scaled to a sum of one"
-            seen = weights / weights.sum()
-        try:
-            asked = np.asarray(self._decide(view.window, seen), np.float64)
-        except InputError as error:
-            raise NoDecision(str(error)) from None
-        targets, by = self._risk.allow(asked, risk)
+        """What is asked for under the risk rules, as orders. Raises NoDecision where it is not the policy's and they sell nothing."""
+        assets, weights = self._manifest.assets, account.weights
+        tradable = prices.tradable & np.array([asset in listed and listed[asset].tradable for asset in assets])
+        targets, by = self._risk.allow(asked.targets, risk)
+        if asked.reason is not None:
+            targets = np.minimum(targets, weights)
         orders = plan(account, targets, tradable, rules)
+        if asked.reason is not None and not orders.sells.any():
+            raise NoDecision(asked.reason)
         small = dust(account, assets, rules.min_notional)
         skipped = left_out(account, targets, tradable, orders, assets)
         notes.update({kind: found for kind, found in (("dust", small), ("left_out", skipped), ("risk", by)) if found})
@@ -271,14 +303,15 @@ class BarStep:
             bar=bar,
             decided_at=self._clock.now(),
             phase="sells",
+            reason=asked.reason,
             equity=account.equity,
             cash=account.cash,
             weights=tuple(weights.tolist()),
             targets=tuple(targets.tolist()),
-            closes=tuple(view.closes.tolist()),
+            closes=tuple(prices.closes.tolist()),
             tradable=tuple(tradable.tolist()),
             buys=tuple(orders.buys.tolist()),
-            asked=tuple(asked.tolist()),
+            asked=tuple(asked.targets.tolist()),
             increments=tuple(np.broadcast_to(rules.increment, weights.shape).tolist()),
             notes=notes,
         )

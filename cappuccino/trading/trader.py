@@ -198,12 +198,12 @@ class Trader:
             decision = journal.decision(bar)
             assert decision is not None
             handled += 1
-            decisions += decision.phase != "none"
+            decisions += decision.reason is None
             fills += sum(intent.filled_quantity > 0 for side in ("sell", "buy") for intent in journal.intents(bar, side))
             log.info("bar", opening=_utc(bar), phase=decision.phase, reason=decision.reason, equity=decision.equity)
             watch.bar(bar_report(journal, decision, step.seen, now=clock.now(), bar_seconds=bar_seconds))
             is_ending = self._is_stopped or clock.is_finished() or switch.thrown() is not None
-            if is_stale != (decision.phase == "none") and not is_ending:
+            if is_stale != (decision.reason is not None) and not is_ending:
                 is_stale = not is_stale
                 said = f"nothing decided at {_utc(bar)}: {decision.reason}" if is_stale else f"decided again at {_utc(bar)}"
                 watch.event("stale" if is_stale else "recovered", said)

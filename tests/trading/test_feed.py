@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Iterator
 
@@ -86,6 +87,20 @@ def _feed(replay: Replay, rows: int = 20, store: BarStore | None = None, feature
     )
 
 
+def _wanted(table: BarTable, *rows: int) -> list[int]:
+    """Bars that updates at these rows ask for, after one at the first: three, what is new with the last known, and holes that lasted
+    in the day before, from their beginnings on."""
+    counts = []
+    for last, row in itertools.pairwise(rows):
+        begin = min(row - 2, last - 1)
+        for column in table.mask.T:
+            for hole in np.flatnonzero(~column[: last + 1]):
+                if hole > last - 24:
+                    begin = min(begin, int(np.flatnonzero(column[:hole])[-1]) + 1)
+        counts.append(row - begin + 1)
+    return counts
+
+
 @pytest.fixture
 def table() -> BarTable:
     return walk(400, missing={230: (1,), 303: (0, 2), 304: (0,), 330: (0, 1, 2), 350: (2,)})
@@ -100,9 +115,10 @@ def test_live_windows_equal_the_recorded_ones(table: BarTable) -> None:
         view = feed.view()
         expected = features[row - LOOKBACK + 1 : row + 1]
         assert (np.abs(view.window - expected) / scale).max() < 1e-9
-        np.testing.assert_array_equal(view.closes, table.close[row])
-        np.testing.assert_array_equal(view.tradable, table.mask[row])
-    assert replay.asked == [feed.depth] + [3] * 59
+        np.testing.assert_array_equal(feed.prices().closes, table.close[row])
+        np.testing.assert_array_equal(feed.prices().tradable, table.mask[row])
+    assert replay.asked == [feed.depth, *_wanted(table, *range(300, 360))]
+    assert (replay.asked[3], max(replay.asked[1:])) == (3, 26)
 
 
 def test_live_windows_on_coarser_bars_equal_the_recorded_ones_over_a_restart(table: BarTable, tmp_path: pathlib.Path) -> None:
@@ -120,17 +136,19 @@ def test_live_windows_on_coarser_bars_equal_the_recorded_ones_over_a_restart(tab
             assert gap.max() < 1e-9, row
         store.close()
     assert feed.depth == features.warmup + 20 == 226
-    assert replay.asked == [feed.depth, *[3] * 29, 5, *[3] * 27]
+    assert replay.asked == [feed.depth, *_wanted(table, *range(300, 330), *range(332, 360))]
 
 
 def test_a_pause_is_caught_up(table: BarTable) -> None:
     replay = Replay(table)
     feed, fresh = _feed(replay), _feed(Replay(table))
-    for row in (300, 301, 310, 395):
+    rows = (300, 301, 310, 395)
+    for row in rows:
         feed.update(int(table.timestamps[row]))
     fresh.update(int(table.timestamps[395]))
     assert feed.table().fingerprint() == fresh.table().fingerprint()
-    assert replay.asked == [feed.depth, 3, 11, 87]
+    assert replay.asked == [feed.depth, *_wanted(table, *rows)]
+    assert replay.asked[-1] == 93
 
 
 def test_restated_and_late_bars_are_taken_and_told(table: BarTable) -> None:
@@ -146,6 +164,60 @@ def test_restated_and_late_bars_are_taken_and_told(table: BarTable) -> None:
     assert notes == {"restated": [f"ETH {table.timestamps[302]}"], "late": [f"LTC {table.timestamps[303]}"]}
     assert feed.table().close[-3, 1] == close[302, 1]
     assert feed.table().mask[-2].tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(("hole", "silence"), [(5, 0), (40, 0), (5, 20)])
+def test_what_a_venue_fills_in_afterwards_is_taken(hole: int, silence: int) -> None:
+    """It served nothing for hours, or for days, and some hours later all of it."""
+    whole = walk(400)
+    mask = whole.mask.copy()
+    mask[300 : 300 + hole] = False
+    replay = Replay(dataclasses.replace(whole, mask=mask))
+    feed, fresh = _feed(replay), _feed(Replay(whole))
+    for row in range(290, 300 + hole + silence):
+        feed.update(int(whole.timestamps[row]))
+    with pytest.raises(
+        InputError, match=r"hole of more than 3 bars lasts|since the last long hole|without a gap for their warm-up"
+    ):
+        feed.view()
+    replay.table, now = whole, int(whole.timestamps[300 + hole + silence])
+    late = feed.update(now)["late"]
+    assert len(late) == hole * len(ASSETS)
+    fresh.update(now)
+    assert feed.table().fingerprint() == fresh.table().fingerprint()
+    np.testing.assert_array_equal(feed.view().window, fresh.view().window)
+
+
+def test_a_hole_is_not_looked_for_again_for_ever_nor_the_time_before_a_first_bar() -> None:
+    whole = walk(400)
+    mask = whole.mask.copy()
+    mask[300:305, 1] = mask[1:297, 2] = False
+    replay = Replay(dataclasses.replace(whole, mask=mask))
+    feed = _feed(replay)
+    for row in range(298, 340):
+        feed.update(int(whole.timestamps[row]))
+    assert replay.asked[1:3] == [3, 3]
+    assert max(replay.asked[1:]) == 304 + 24 - 300 + 1
+    assert replay.asked[-8:] == [3] * 8
+
+
+def test_prices_are_known_in_the_longest_hole() -> None:
+    whole = walk(400)
+    mask = whole.mask.copy()
+    mask[300:, 1] = False
+    feed = _feed(Replay(dataclasses.replace(whole, mask=mask)))
+    for row in range(290, 330):
+        feed.update(int(whole.timestamps[row]))
+        prices = feed.prices()
+        expected = whole.close[row].copy()
+        expected[1] = whole.close[min(row, 299), 1]
+        np.testing.assert_array_equal(prices.closes, expected)
+        np.testing.assert_array_equal(prices.tradable, mask[row])
+    mask[1:, 1] = False
+    feed = _feed(Replay(dataclasses.replace(whole, mask=mask)))
+    feed.update(int(whole.timestamps[330]))
+    with pytest.raises(InputError, match=f"no bar of ETH among the last {feed.depth}"):
+        feed.prices()
 
 
 def test_too_little_history_is_said(table: BarTable) -> None:
@@ -173,7 +245,7 @@ def test_after_a_restart_only_what_is_new_is_fetched(table: BarTable, tmp_path: 
         assert restarted.update(int(table.timestamps[row])) == {}
     alone.update(int(table.timestamps[307]))
     assert restarted.table().fingerprint() == alone.table().fingerprint()
-    assert again.asked == [6, 3]
+    assert again.asked == [6, 5] == _wanted(table, 302, 306, 307)
     stored = read_bars(path, ASSETS, int(table.timestamps[300]), int(table.timestamps[308]))
     for k, asset in enumerate(ASSETS):
         there = np.flatnonzero(table.mask[300:308, k]) + 300

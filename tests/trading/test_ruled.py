@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import pathlib
 from typing import Any
@@ -12,10 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from loopback import serving, walk
-from trading_scenarios import manifest_of, trader, venue_of
+from trading_scenarios import manifest_of, restless, trader, venue_of
+from watching import watched
 
 from cappuccino.bars.table import BarTable
 from cappuccino.env import Costs, EnvParams, RewardWeights
+from cappuccino.errors import InputError
 from cappuccino.evaluation.backtest import backtest, table_strategy
 from cappuccino.market import Market
 from cappuccino.plan import OrderRules
@@ -24,7 +27,9 @@ from cappuccino.trading.clock import RealClock
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.journal_reading import read_decisions, read_marks, read_orders
 from cappuccino.trading.latch import KillSwitch
+from cappuccino.trading.review import review
 from cappuccino.trading.ruled import stops_in_force
+from cappuccino.trading.session import load_session
 
 ROWS, START, BARS = 420, 300, 100
 TIGHT = Limits(
@@ -135,6 +140,70 @@ def test_a_drawdown_stop_stays_until_a_person_resumes(tmp_path: pathlib.Path) ->
     assert max(decisions[-1]["targets"]) > 0
     assert not marks[-1]["risk"]["is_stopped"]
     assert marks[-1]["risk"]["peak"] == marks[-1]["equity"]
+
+
+def test_what_the_rules_sell_is_sold_while_the_policy_sees_nothing(tmp_path: pathlib.Path) -> None:
+    """An asset has no bar for longer than a hole may be, and in the middle of it the others fall."""
+    hole, fall, back = START + 10, START + 18, START + 25
+    whole = walk(ROWS, missing={row: (2,) for row in range(hole, back)})
+    lower = np.where(np.arange(ROWS)[:, None] < fall, 1.0, 0.8)
+    prices = {name: getattr(whole, name) * lower for name in ("open", "high", "low", "close")}
+    table = dataclasses.replace(whole, **prices)
+    limits = Limits(*[math.inf] * 2, 0.0, *[math.inf] * 4, 1, math.inf, 0.08)
+    manifest = manifest_of(whole)
+    with serving(venue_of(table, START)) as url:
+        one = trader(url, tmp_path, manifest, limits=limits, bars=40, max_hole_bars=3, allow_outside=manifest.features)
+        notes = watched(one)
+        summary = one.run()
+    decisions, orders, marks = sessions_of(tmp_path)
+    assert len(marks) == 40
+    undecided = {int(np.searchsorted(table.timestamps, one["bar"])) for one in decisions if one["reason"] is not None}
+    assert undecided == set(range(hole + 3, START + 40))
+    assert (summary.bars, summary.decisions) == (40, hole + 3 - START)
+    at = {row: int(table.timestamps[row]) for row in (hole + 3, fall, back)}
+    later = [order for order in orders if order["bar"] >= at[hole + 3]]
+    assert {(order["asset"], order["side"]) for order in later} == {("BTC", "sell"), ("ETH", "sell"), ("LTC", "sell")}
+    assert {order["bar"] for order in later if order["asset"] != "LTC"} == {at[fall]}
+    assert {order["bar"] for order in later if order["asset"] == "LTC"} == {at[back]}
+    assert all(float(quantity) < 1e-6 for quantity in marks[-1]["positions"].values())
+    sold = {one["bar"]: one for one in decisions}[at[fall]]
+    assert sold["phase"] == "done"
+    assert "a hole of more than 3 bars lasts: no bar of LTC" in sold["reason"]
+    assert sold["notes"]["risk"] == ["max_drawdown"]
+    assert [kind for kind, _ in notes.events if kind != "reject"] == ["started", "stale", "stop", "stopped"]
+
+    rows = review(load_session(tmp_path, manifest, restless, max_hole_bars=3, venue_fee=0.0025))
+    assert len(rows) == 39
+    assert all(row.is_explained for row in rows)
+    saved = {row.bar: row.causes["risk"] for row in rows}
+    assert saved[at[fall] + table.bar_seconds] != 0
+    assert all(row.causes[name] == pytest.approx(0, abs=1e-9) for row in rows for name in ("no_decision", "halt", "delays"))
+
+
+def test_what_the_rules_sell_is_sold_while_the_policy_has_no_answer(tmp_path: pathlib.Path) -> None:
+    """And only that: a rule of one's own that asks for more gets nothing of it."""
+    table = walk(ROWS)
+    failing = False
+
+    def decide(window: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        if failing:
+            raise InputError("the policy's weights are not finite")
+        return restless(window, weights)
+
+    settings = {"decide": decide, "allow_outside": manifest_of(table).features}
+    capped = Limits(0.1, math.inf, 0.0, *[math.inf] * 4, 1, *[math.inf] * 2)
+    with serving(venue_of(table, START)) as url:
+        trader(url, tmp_path, manifest_of(table), bars=5, **settings).run()
+        failing = True
+        trader(url, tmp_path, manifest_of(table), bars=5, limits=capped, **settings).run()
+    decisions, orders, _ = sessions_of(tmp_path)
+    first = decisions[5]
+    assert max(first["weights"]) > 0.1
+    assert first["targets"] == pytest.approx(np.minimum(first["weights"], 0.1))
+    assert first["asked"] == first["weights"]
+    assert {one["reason"] for one in decisions[5:]} == {"the policy's weights are not finite"}
+    assert {order["side"] for order in orders if order["bar"] >= first["bar"]} == {"sell"}
+    assert decisions[-1]["phase"] == "none"
 
 
 def test_without_rules_nothing_is_remembered_and_targets_are_those_asked_for(tmp_path: pathlib.Path) -> None:
