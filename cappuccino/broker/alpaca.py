@@ -18,7 +18,7 @@ import tenacity
 from alpaca.common.exceptions import APIError
 from alpaca.data.historical.crypto import CryptoHistoricalDataClient
 from alpaca.trading.client import TradingClient
-from alpaca.trading.enums import AssetClass, QueryOrderStatus
+from alpaca.trading.enums import AssetClass, OrderClass, QueryOrderStatus
 from alpaca.trading.requests import GetAssetsRequest, GetOrdersRequest
 
 from cappuccino.broker import alpaca_wire as wire
@@ -215,12 +215,16 @@ class AlpacaBroker:
         return self._orders(GetOrdersRequest(status=QueryOrderStatus.ALL, after=after, limit=ORDERS_PER_PAGE))
 
     def _orders(self, asked: GetOrdersRequest) -> list[Order]:
+        """Without those of several options, which have neither a symbol nor a side and concern no coin."""
         found = self._read(
-            lambda: self._trading.get_orders(asked), lambda raw: [wire.order(item) for item in wire.records(raw)]
+            lambda: self._trading.get_orders(asked),
+            lambda raw: [
+                None if item.get("order_class") == OrderClass.MLEG.value else wire.order(item) for item in wire.records(raw)
+            ],
         )
         if len(found) >= ORDERS_PER_PAGE:
             raise BrokerUnavailable(f"{ORDERS_PER_PAGE} orders or more: the answer may not hold all of them")
-        return sorted(found, key=lambda order: order.submitted_at)
+        return sorted((order for order in found if order is not None), key=lambda order: order.submitted_at)
 
     def cancel(self, order_id: str) -> bool:
         """See `Broker.cancel`."""

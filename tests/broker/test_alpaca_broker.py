@@ -281,6 +281,16 @@ def bars_page(token: str | None, *opens: int) -> bytes:
     return response("200 OK", json.dumps({"bars": {"BTC/USD": bars}, "next_page_token": token}))
 
 
+def test_an_order_of_several_options_hides_no_other(raw_server) -> None:
+    options = order_json(order_class="mleg", symbol="", asset_class="", side="", client_order_id="spread")
+    server = raw_server(answers(response("200 OK", f"[{options}, {order_json()}]")))
+    assert [order.client_order_id for order in broker_at(server.url).open_orders()] == ["run-1"]
+    assert [order.client_order_id for order in broker_at(server.url).orders_since(0.0)] == ["run-1"]
+    server = raw_server(answers(response("200 OK", f"[{order_json(symbol='')}, {order_json()}]")))
+    with pytest.raises(BrokerUnavailable, match="symbol is ''"):
+        broker_at(server.url).open_orders()
+
+
 def test_a_page_token_that_comes_again_is_an_error(raw_server) -> None:
     server = raw_server(answers(bars_page("x", 1), bars_page("y", 2), bars_page("x", 3)))
     with pytest.raises(BrokerUnavailable, match="page token"):
