@@ -14,6 +14,22 @@ from cappuccino.errors import InputError
 
 FIELDS = ("open", "high", "low", "close", "volume")
 
+POSSIBLE = "prices must be positive, volumes not negative, and high and low must bound open and close"
+
+
+def possible(
+    opens: Float[np.ndarray, "*N"],
+    high: Float[np.ndarray, "*N"],
+    low: Float[np.ndarray, "*N"],
+    close: Float[np.ndarray, "*N"],
+    volume: Float[np.ndarray, "*N"],
+) -> Bool[np.ndarray, "*N"]:
+    """Where the values are those of a bar, as POSSIBLE says; all of them finite."""
+    prices = np.stack([opens, high, low, close])
+    are_prices = (np.isfinite(prices) & (prices > 0)).all(axis=0)
+    bound = (high >= np.maximum(opens, close)) & (low <= np.minimum(opens, close))
+    return are_prices & bound & np.isfinite(volume) & (volume >= 0)
+
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
@@ -76,20 +92,11 @@ class BarTable:
             raise InputError("the first row of a segment must have a bar of every asset")
 
     def _check_prices(self) -> None:
-        for name in ("open", "high", "low", "close"):
-            bad = ~(np.isfinite(getattr(self, name)) & (getattr(self, name) > 0))
-            if bad.any():
-                row, column = np.argwhere(bad)[0]
-                value = getattr(self, name)[row, column]
-                raise InputError(f"{self.assets[column]} {name} at {self.timestamps[row]} is {value}; prices are positive")
-        if not (np.isfinite(self.volume) & (self.volume >= 0)).all():
-            row, column = np.argwhere(~(np.isfinite(self.volume) & (self.volume >= 0)))[0]
-            value = self.volume[row, column]
-            raise InputError(f"{self.assets[column]} volume at {self.timestamps[row]} is {value}; volumes are not negative")
-        bad = (self.high < np.maximum(self.open, self.close)) | (self.low > np.minimum(self.open, self.close))
+        bad = ~possible(self.open, self.high, self.low, self.close, self.volume)
         if bad.any():
             row, column = np.argwhere(bad)[0]
-            raise InputError(f"{self.assets[column]} at {self.timestamps[row]}: high and low must bound open and close")
+            values = ", ".join(f"{name} {getattr(self, name)[row, column]:g}" for name in FIELDS)
+            raise InputError(f"{self.assets[column]} at {self.timestamps[row]} has {values}; {POSSIBLE}")
 
     def __len__(self) -> int:
         return len(self.timestamps)

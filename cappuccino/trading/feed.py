@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from cappuccino.bars.table import BarTable, Origin
+from cappuccino.bars.table import FIELDS, POSSIBLE, BarTable, Origin, possible
 from cappuccino.broker.protocol import BarArrays, BrokerUnavailable
 from cappuccino.errors import InputError
 from cappuccino.features.registry import FeatureSet, valid_rows
@@ -29,9 +29,7 @@ RECENT = 3
 """Bars fetched at each close: late trades change a bar after it has closed, the last two are looked at again."""
 
 LOOKED_AGAIN_S = 86_400
-"""For so long after the end of a hole its bars are asked for again: a venue fills in what it did not serve for hours."""
-
-_FIELDS = ("open", "high", "low", "close", "volume")
+"""While a hole lasts and for so long after it its bars are asked for again: a venue fills in what it did not serve for hours."""
 
 
 @runtime_checkable
@@ -84,16 +82,18 @@ class Feed:
         self._source, self._features, self._assets = source, features, assets
         self._bar_seconds, self._lookback, self._max_hole_bars, self._origin = bar_seconds, lookback, max_hole_bars, origin
         self.depth = features.warmup + max(lookback, rows)
-        self._values = np.ones((len(_FIELDS), self.depth, len(assets)))
+        self._values = np.ones((len(FIELDS), self.depth, len(assets)))
         self._mask = np.zeros((self.depth, len(assets)), dtype=bool)
         self._last: int | None = None
+        self._impossible: dict[str, set[int]] = {}
 
     def update(self, bar: int) -> dict[str, Any]:
         """Fetch what is new up to and including `bar`, which has closed; what is to be said of the bars, by kind.
 
         restated, late: bars that changed, or came, after their time. zero_volume: assets that did not trade in `bar`.
-        jump: closes that moved absurdly, and were confirmed by fetching them again. unconfirmed: those that were not, and count
-        as missing. May be called again for the same bar. Raises BrokerUnavailable, and InputError for a bar off the clock.
+        jump: closes that moved absurdly, and were confirmed by fetching them again. unconfirmed: those that were not. impossible:
+        bars with values that none has. Both count as missing. May be called again for the same bar. Raises BrokerUnavailable, and
+        InputError for a bar off the clock.
         """
         oldest = bar - (self.depth - 1) * self._bar_seconds
         if self._last is None:
@@ -115,14 +115,23 @@ class Feed:
                 raise
             fetched = self._confirmed(fetched, again, jumps, notes)
         for column, asset in enumerate(self._assets):
+            for opening in sorted(self._impossible[asset]):
+                notes.setdefault("impossible", []).append(f"{asset} {opening}")
             self._take(column, asset, fetched[asset], oldest, previous, notes)
-            if self._mask[-1, column] and self._values[_FIELDS.index("volume"), -1, column] == 0:
+            if self._mask[-1, column] and self._values[FIELDS.index("volume"), -1, column] == 0:
                 notes.setdefault("zero_volume", []).append(asset)
         self._store.put(fetched)
         return dict(notes)
 
     def _fetch(self, start: int, bar: int) -> dict[str, BarArrays]:
-        return self._source.bars(self._assets, start, bar + self._bar_seconds, bar_seconds=self._bar_seconds)
+        """Without the impossible ones, which are kept in mind until the next fetch."""
+        found = self._source.bars(self._assets, start, bar + self._bar_seconds, bar_seconds=self._bar_seconds)
+        kept = {}
+        for asset, bars in found.items():
+            are_bars = possible(*bars[1:])
+            self._impossible[asset] = set(bars.timestamps[~are_bars].tolist())
+            kept[asset] = BarArrays(*(column[are_bars] for column in bars))
+        return kept
 
     def _restore(self, oldest: int, bar: int) -> None:
         """Take over what is stored, if it reaches back as far as features do; else all is fetched."""
@@ -130,30 +139,33 @@ class Feed:
         stamps = [bars.timestamps for bars in stored.values()]
         if any(len(column) == 0 or column[0] > oldest + self._bar_seconds * self._max_hole_bars for column in stamps):
             return
-        last = min(int(column[-1]) for column in stamps)
-        self._shift_to(last)
+        self._shift_to(max(int(column[-1]) for column in stamps))
         for column, asset in enumerate(self._assets):
-            kept = BarArrays(*(values[stored[asset].timestamps <= last] for values in stored[asset]))
+            are_bars = possible(*stored[asset][1:])
+            kept = BarArrays(*(values[are_bars] for values in stored[asset]))
             self._take(column, asset, kept, self._oldest(), None, {})
 
     def _jumps(self, fetched: dict[str, BarArrays], oldest: int) -> dict[str, set[int]]:
         """Openings of fetched bars that are not known and whose close is absurdly far from the one before, by asset."""
         found: dict[str, set[int]] = {}
-        close = _FIELDS.index("close")
+        close = FIELDS.index("close")
         for column, asset in enumerate(self._assets):
-            closes = self._values[close, self._mask[:, column], column]
-            known = np.log(closes[closes > 0][-JUMP_BARS - 1 :])
+            rows = np.flatnonzero(self._mask[:, column])
+            known = np.log(self._values[close, rows, column])
             if len(known) < JUMP_BARS // 2:
                 continue
-            bound = max(JUMP_DEVIATIONS * float(np.std(np.diff(known))), MIN_JUMP)
-            last = known[-1]
+            bound = max(JUMP_DEVIATIONS * float(np.std(np.diff(known[-JUMP_BARS - 1 :]))), MIN_JUMP)
+            believed, taken = -1, 0.0  # the row of the last new close that is believed, and its logarithm
             for opening, price in zip(fetched[asset].timestamps.tolist(), fetched[asset].close.tolist(), strict=True):
                 row = (opening - oldest) // self._bar_seconds
-                is_known = self._mask[row, column] and self._values[close, row, column] == price
-                if not is_known and (price <= 0 or abs(np.log(price) - last) > bound):
+                if self._mask[row, column] and self._values[close, row, column] == price:
+                    continue
+                at = max(int(np.searchsorted(rows, row)) - 1, 0)
+                before = taken if believed > rows[at] else known[at]
+                if abs(np.log(price) - before) > bound:
                     found.setdefault(asset, set()).add(opening)
-                elif not is_known:
-                    last = np.log(price)
+                else:
+                    believed, taken = row, np.log(price)
         return found
 
     def _confirmed(
@@ -179,7 +191,7 @@ class Feed:
         return kept
 
     def _first_missing(self) -> int:
-        """Opening of the first bar of all holes that lasted less than LOOKED_AGAIN_S ago; without one, of the bar to come."""
+        """Opening of the first bar of all holes that lasted until LOOKED_AGAIN_S ago or longer; without one, of the bar to come."""
         row = np.arange(self.depth)[:, None]
         before = np.maximum.accumulate(np.where(self._mask, row, -1), axis=0)
         is_hole = ~self._mask & (before >= 0)  # before an asset's first bar there is none
@@ -204,12 +216,15 @@ class Feed:
         )
 
     def prices(self) -> Prices:
-        """Of the last update's bar. Raises InputError while an asset has had none at all."""
+        """Of the last update's bar. Raises InputError while an asset has had none at all, and where it has an impossible one."""
         never = [asset for asset, column in zip(self._assets, self._mask.T, strict=True) if not column.any()]
         if never:
             raise InputError(f"no bar of {', '.join(never)} among the last {self.depth}")
+        wrong = [asset for asset, openings in self._impossible.items() if self._last in openings]
+        if wrong:
+            raise InputError(f"the bar of {', '.join(wrong)} at {self._last} is none: {POSSIBLE}")
         last = self.depth - 1 - np.argmax(self._mask[::-1], axis=0)
-        return Prices(self._values[_FIELDS.index("close"), last, np.arange(len(last))], self._mask[-1].copy())
+        return Prices(self._values[FIELDS.index("close"), last, np.arange(len(last))], self._mask[-1].copy())
 
     def view(self) -> View:
         """What the last update's bar shows. Raises InputError, with the reason, if there is no valid window that ends there."""
@@ -247,7 +262,7 @@ class Feed:
             at = int(bars.timestamps[np.argmax(offsets % self._bar_seconds != 0)])
             raise InputError(f"a bar of {asset} opens at {at}, which is no multiple of {self._bar_seconds} s from the others")
         rows = offsets // self._bar_seconds
-        new = np.stack([getattr(bars, name) for name in _FIELDS])
+        new = np.stack([getattr(bars, name) for name in FIELDS])
         known = self._mask[rows, column]
         is_old = np.zeros_like(known) if previous is None else bars.timestamps <= previous
         changed = known & (self._values[:, rows, column] != new).any(axis=0)
@@ -287,7 +302,7 @@ def table_from_grid(
         raise InputError(f"no bar among the last {len(mask)} is there for all of {', '.join(assets)}")
     there = mask[kept]
     last = np.maximum.accumulate(np.where(there, np.arange(len(kept))[:, None], 0), axis=0)
-    columns = dict(zip(_FIELDS, values[:, kept], strict=True))
+    columns = dict(zip(FIELDS, values[:, kept], strict=True))
     last_close = np.take_along_axis(columns["close"], last, axis=0)
     volume = np.where(there, columns.pop("volume"), 0.0)
     return BarTable(

@@ -116,6 +116,12 @@ class Journal:
                 exact = {"cash": str(mark.cash), "positions": _texts(mark.positions), "risk": json.dumps(mark.risk)}
                 self._insert("marks", {**dataclasses.asdict(mark), **exact})
 
+    def forget(self, bar: int) -> None:
+        """Take decision and mark of a bar out of a copy, in which they are to be made anew."""
+        with self._transaction():
+            self._db.execute("DELETE FROM decisions WHERE bar = ?", (bar,))
+            self._db.execute("DELETE FROM marks WHERE bar = ?", (bar,))
+
     def add_buys(self, bar: int, buys: Sequence[Intent]) -> None:
         """The buys fitted to the cash; the decision is then in phase `buys`."""
         with self._transaction():

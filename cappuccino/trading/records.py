@@ -84,10 +84,10 @@ class Intent:
 class Decision:
     """What was decided at the close of `bar` (its opening, Unix seconds), and from what.
 
-    phase: what is to be done next, `sells` or `buys`; `done`; or `none`. reason: why the policy decided nothing; with another phase
-    than `none` the risk rules sold all the same.
-    weights, targets, closes, tradable, buys, asked, increments: one per asset in the artifact's order, empty where there was no
-    decision; `buys` are those wanted before they are fitted to the cash, in base units; `asked` are the policy's targets, which
+    phase: what is to be done next, `sells` or `buys`; `done`; or `none` where nothing was. reason: why the policy decided nothing; with
+    another phase than `none` the risk rules sell of what is held, which is then what was `asked`.
+    weights, targets, closes, tradable, buys, asked, increments: one per asset in the artifact's order, empty in
+    phase `none`; `buys` are those wanted before they are fitted to the cash, in base units; `asked` are the policy's targets, which
     the risk rules made `targets`; `increments` the steps of quantities as the venue listed them.
     equity, cash: the trader's own, in quote currency.
     notes: what a person should know, by kind.

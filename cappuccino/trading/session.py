@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from cappuccino.artifact.manifest import Manifest
-from cappuccino.bars.table import BarTable, Origin
+from cappuccino.bars.table import FIELDS, BarTable, Origin
 from cappuccino.errors import InputError
 from cappuccino.features.registry import FeatureSet, valid_rows
 from cappuccino.trading.bar_store import BARS_NAME, read_bars
@@ -20,8 +20,6 @@ from cappuccino.trading.folder import JOURNAL_NAME
 from cappuccino.trading.journal_reading import read_decisions, read_marks, read_orders
 from cappuccino.trading.review import BarPrices, Costs, Holdings, OrderFill, Session
 from cappuccino.trading.step import Decide
-
-_FIELDS = ("open", "high", "low", "close", "volume")
 
 
 def load_session(folder: pathlib.Path, manifest: Manifest, decide: Decide, *, max_hole_bars: int, venue_fee: float) -> Session:
@@ -32,11 +30,9 @@ def load_session(folder: pathlib.Path, manifest: Manifest, decide: Decide, *, ma
         raise InputError(f"{folder} has {len(marks)} marks; a review takes two bars at least")
     length, assets = manifest.bar_seconds, manifest.assets
     first, last = marks[0]["bar"], marks[-1]["bar"]
-    features = FeatureSet(manifest.features, length)
-    start, stop = first - (features.warmup + manifest.lookback) * length, last + length
-    seen = _table(folder, manifest, start, stop, max_hole_bars)
-    table = _table(folder, manifest, start, stop, (stop - start) // length)  # an account has a value in the longest hole
-    openings = list(range(first, stop, length))
+    bars = _Bars.of(folder, manifest, last + length)
+    table = bars.table(len(bars.stamps))  # an account has a value in the longest hole
+    openings = list(range(first, last + length, length))
     rows = {int(stamp): row for row, stamp in enumerate(table.timestamps)}
     missing = [opening for opening in openings if opening not in rows]
     if missing:
@@ -48,7 +44,7 @@ def load_session(folder: pathlib.Path, manifest: Manifest, decide: Decide, *, ma
         prices=[_prices(table, rows[opening], rows[opening + length]) for opening in openings[:-1]],
         decisions={row["bar"]: row for row in read_decisions(journal)},
         marks={mark["bar"]: _holdings(mark, assets) for mark in marks},
-        replayed=_Replay(seen, features, manifest, decide),
+        replayed=_Replay(bars, max_hole_bars, decide),
         orders=[_fill(row, columns) for row in read_orders(journal) if Decimal(row["quantity"]) > 0],
         costs=Costs(
             fee=manifest.costs.taker_fee_bps / 1e4,
@@ -60,13 +56,48 @@ def load_session(folder: pathlib.Path, manifest: Manifest, decide: Decide, *, ma
     )
 
 
-class _Replay:
-    """The policy on the bars as they are known now."""
+class _Bars(NamedTuple):
+    """All that a trader stored, on one clock: values of FIELDS (5, T, A), and where there are any."""
 
-    def __init__(self, table: BarTable, features: FeatureSet, manifest: Manifest, decide: Decide) -> None:
+    manifest: Manifest
+    stamps: Int[np.ndarray, "T"]
+    values: Float[np.ndarray, "5 T A"]
+    mask: Bool[np.ndarray, "T A"]
+
+    @classmethod
+    def of(cls, folder: pathlib.Path, manifest: Manifest, stop: int) -> _Bars:
+        """Those that opened before `stop`."""
+        stored = read_bars(folder / BARS_NAME, manifest.assets, 0, stop)
+        start = min((int(bars.timestamps[0]) for bars in stored.values() if len(bars.timestamps)), default=stop)
+        stamps = np.arange(start, stop, manifest.bar_seconds, dtype=np.int64)
+        values = np.ones((len(FIELDS), len(stamps), len(manifest.assets)))
+        mask = np.zeros((len(stamps), len(manifest.assets)), dtype=bool)
+        for column, asset in enumerate(manifest.assets):
+            at = (stored[asset].timestamps - start) // manifest.bar_seconds
+            values[:, at, column] = np.stack([getattr(stored[asset], name) for name in FIELDS])
+            mask[at, column] = True
+        return cls(manifest, stamps, values, mask)
+
+    def table(self, max_hole_bars: int) -> BarTable:
+        """Raises InputError as `table_from_grid`."""
+        made, origin = self.manifest, Origin(**dataclasses.asdict(self.manifest.origin))
+        return table_from_grid(self.stamps, self.values, self.mask, made.assets, made.bar_seconds, max_hole_bars, origin)
+
+
+class _Replay:
+    """The policy on the bars as they are known now; None where it sees or decides nothing."""
+
+    def __init__(self, bars: _Bars, max_hole_bars: int, decide: Decide) -> None:
+        self._decide, self._lookback = decide, bars.manifest.lookback
+        features = FeatureSet(bars.manifest.features, bars.manifest.bar_seconds)
+        try:
+            table = bars.table(max_hole_bars)
+            self._values, self._valid = features.compute(table), valid_rows(table, features.warmup)
+        except InputError:  # as in the trader: holes leave no window at all
+            self._rows = {}
+            return
         self._rows = {int(stamp): row for row, stamp in enumerate(table.timestamps)}
-        self._decide, self._lookback, self._segment = decide, manifest.lookback, table.segment
-        self._values, self._valid = features.compute(table), valid_rows(table, features.warmup)
+        self._segment = table.segment
 
     def __call__(self, bar: int, weights: Float[np.ndarray, "A"]) -> Float[np.ndarray, "A"] | None:
         row = self._rows.get(bar)
@@ -76,20 +107,10 @@ class _Replay:
         if window.start < 0 or not self._valid[window].all() or self._segment[window.start] != self._segment[row]:
             return None
         seen = weights / max(1.0, float(weights.sum()))
-        return np.asarray(self._decide(self._values[window], seen), np.float64)
-
-
-def _table(folder: pathlib.Path, manifest: Manifest, start: int, stop: int, max_hole_bars: int) -> BarTable:
-    stored = read_bars(folder / BARS_NAME, manifest.assets, start, stop)
-    stamps = np.arange(start, stop, manifest.bar_seconds, dtype=np.int64)
-    values = np.ones((len(_FIELDS), len(stamps), len(manifest.assets)))
-    mask = np.zeros((len(stamps), len(manifest.assets)), dtype=bool)
-    for column, asset in enumerate(manifest.assets):
-        at = (stored[asset].timestamps - start) // manifest.bar_seconds
-        values[:, at, column] = np.stack([getattr(stored[asset], name) for name in _FIELDS])
-        mask[at, column] = True
-    origin = Origin(**dataclasses.asdict(manifest.origin))
-    return table_from_grid(stamps, values, mask, manifest.assets, manifest.bar_seconds, max_hole_bars, origin)
+        try:
+            return np.asarray(self._decide(self._values[window], seen), np.float64)
+        except InputError:  # as in the trader: the bar goes by without its decision
+            return None
 
 
 def _prices(table: BarTable, row: int, following: int) -> BarPrices:

@@ -294,11 +294,11 @@ class BarStep:
         if asked.reason is not None:
             targets = np.minimum(targets, weights)
         orders = plan(account, targets, tradable, rules)
-        if asked.reason is not None and not orders.sells.any():
-            raise NoDecision(asked.reason)
         small = dust(account, assets, rules.min_notional)
         skipped = left_out(account, targets, tradable, orders, assets)
         notes.update({kind: found for kind, found in (("dust", small), ("left_out", skipped), ("risk", by)) if found})
+        if asked.reason is not None and not orders.sells.any():
+            raise NoDecision(asked.reason)
         decision = Decision(
             bar=bar,
             decided_at=self._clock.now(),
@@ -333,5 +333,7 @@ class BarStep:
         after = dataclasses.replace(account, buying_power=account.buying_power + proceeds)
         buys = fitted_buys(orders.buys, after, np.array(decision.tradable), rules)
         title = f"dry run, bar {decision.bar}: equity {account.equity:,.2f}, nothing is sent"
+        if decision.reason is not None:
+            title = f"{title}; what the risk rules sell, as the policy decides nothing: {decision.reason}"
         weights, targets = np.array(decision.weights), np.array(decision.targets)
         print_plan(title, self._manifest.assets, account.closes, weights, targets, orders.sells, buys)

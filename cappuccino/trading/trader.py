@@ -188,6 +188,8 @@ class Trader:
         handled = decisions = fills = 0
         is_stale = False
         bar = self._first_bar(journal, timing)
+        if settings.dry_run:
+            journal.forget(bar)
         while not (self._is_stopped or clock.is_finished() or handled == settings.bars):
             self._heed(switch, step)
             clock.wait_until(bar + bar_seconds + timing.settle, lambda: self._is_stopped or switch.thrown() is not None)
@@ -199,13 +201,14 @@ class Trader:
             assert decision is not None
             handled += 1
             decisions += decision.reason is None
-            fills += sum(intent.filled_quantity > 0 for side in ("sell", "buy") for intent in journal.intents(bar, side))
+            if not settings.dry_run:
+                fills += sum(intent.filled_quantity > 0 for side in ("sell", "buy") for intent in journal.intents(bar, side))
             log.info("bar", opening=_utc(bar), phase=decision.phase, reason=decision.reason, equity=decision.equity)
             watch.bar(bar_report(journal, decision, step.seen, now=clock.now(), bar_seconds=bar_seconds))
             is_ending = self._is_stopped or clock.is_finished() or switch.thrown() is not None
             if is_stale != (decision.reason is not None) and not is_ending:
                 is_stale = not is_stale
-                said = f"nothing decided at {_utc(bar)}: {decision.reason}" if is_stale else f"decided again at {_utc(bar)}"
+                said = f"no decision at {_utc(bar)}: {decision.reason}" if is_stale else f"decided again at {_utc(bar)}"
                 watch.event("stale" if is_stale else "recovered", said)
             bar += bar_seconds
         self._heed(switch, step)

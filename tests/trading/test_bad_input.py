@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import datetime
 import json
+import math
 import pathlib
 import sqlite3
 from collections.abc import Callable
@@ -21,7 +23,8 @@ from trading_scenarios import manifest_of, trader, venue_of
 
 from cappuccino.broker.alpaca import AlpacaBroker
 from cappuccino.errors import InputError, Refusal
-from cappuccino.trading.journal_reading import read_decisions
+from cappuccino.risk import Limits
+from cappuccino.trading.journal_reading import read_decisions, read_marks, read_orders
 from cappuccino.trading.timing import Timing
 
 ROWS, START = 420, 300
@@ -105,6 +108,38 @@ def test_bad_bars(what: str, tmp_path: pathlib.Path) -> None:
     assert (outcome, orders) == (expected, 0), said
     assert words in said
     assert said not in ("", "None")
+
+
+IMPOSSIBLE = ("a close below zero", "a close of zero", "a high below the low", "a negative volume")
+
+
+@pytest.mark.parametrize("what", IMPOSSIBLE)
+def test_an_impossible_bar_moves_nothing_that_is_held_and_is_forgotten_afterwards(what: str, tmp_path: pathlib.Path) -> None:
+    """No mark, no rule and no order comes of it, though a rule would sell all; the bars behind it are decided on again."""
+    bars, bad = 10, f"{datetime.datetime.fromtimestamp(int(TABLE.timestamps[START + 5]), datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
+    alter = BARS[what][0]
+
+    def at_one(page: Any) -> Any:
+        stamps = [bar["t"] for bar in page["bars"].get("BTC/USD") or []]
+        if bad not in stamps:
+            return page
+        count = stamps.index(bad) + 1
+        made = alter({**page, "bars": {**page["bars"], "BTC/USD": page["bars"]["BTC/USD"][:count]}})
+        return {**page, "bars": {**made["bars"], "BTC/USD": [*made["bars"]["BTC/USD"], *page["bars"]["BTC/USD"][count:]]}}
+
+    limits = Limits(*[math.inf] * 2, 0.0, *[math.inf] * 4, 1, math.inf, 0.15)
+    settings = {"allow_outside": manifest_of(TABLE).features, "limits": limits}
+    with serving_altered(venue_of(TABLE, START), "/v1beta3/crypto/us/bars", at_one) as url:
+        for number in (5, bars - 5):
+            trader(url, tmp_path, manifest_of(TABLE), bars=number, **settings).run()
+    journal = tmp_path / "journal.sqlite"
+    decisions, marks = read_decisions(journal), read_marks(journal)
+    at = int(TABLE.timestamps[START + 5])
+    assert [one["bar"] for one in decisions if one["reason"] is not None] == [at]
+    assert decisions[5]["notes"]["impossible"] == [f"BTC {at}"]
+    assert [mark["bar"] for mark in marks] == [one["bar"] for one in decisions if one["bar"] != at]
+    assert not any(mark["risk"]["is_stopped"] for mark in marks)
+    assert not [order for order in read_orders(journal) if order["bar"] == at]
 
 
 def first(**values: Any) -> Alter:

@@ -166,6 +166,49 @@ def test_restated_and_late_bars_are_taken_and_told(table: BarTable) -> None:
     assert feed.table().mask[-2].tolist() == [False, True, True]
 
 
+@settings(max_examples=25)
+@given(data=st.data())
+def test_a_restart_asks_for_the_same_bars(data: st.DataObject) -> None:
+    """Whatever comes late, for whichever assets, at whatever bars it is restarted."""
+    whole = walk(420)
+    delay = np.zeros(whole.mask.shape, int)
+    for _ in range(data.draw(st.integers(0, 6))):
+        start, length = data.draw(st.integers(230, 400)), data.draw(st.integers(1, 30))
+        rows = np.arange(start, min(start + length, 420))
+        late = start + length + data.draw(st.integers(0, 40)) - rows
+        column = data.draw(st.integers(0, 1))  # the last asset always has a bar
+        delay[rows, column] = np.maximum(delay[rows, column], late)
+    restarts = data.draw(st.sets(st.integers(310, 418), max_size=8))
+    replay, store = Replay(whole), BarStore(pathlib.Path(":memory:"))
+    running, restarted = _feed(replay), _feed(replay, store=store)
+    for row in range(300, 419):
+        mask = whole.mask & (np.arange(420)[:, None] + delay <= row)
+        replay.table = dataclasses.replace(whole, mask=mask)
+        if row in restarts:
+            restarted = _feed(replay, store=store)
+        for feed in (running, restarted):
+            feed.update(int(whole.timestamps[row]))
+        assert replay.asked[-1] == replay.asked[-2]
+        np.testing.assert_array_equal(running._mask, restarted._mask)
+
+
+def test_bars_that_come_late_are_held_against_their_neighbours() -> None:
+    """A coin that climbs a quarter of a percent a bar leaves no jump, though in a day it goes far."""
+    logs = np.cumsum(np.random.default_rng(1).normal(0, 2e-4, (600, 3)), axis=0)
+    logs[400:] += 0.0025 * np.arange(200)[:, None]
+    close = 100 * np.exp(logs)
+    whole = dataclasses.replace(walk(600), open=close, high=close, low=close, close=close)
+    mask = whole.mask.copy()
+    mask[402:410, 1] = False
+    replay = Replay(dataclasses.replace(whole, mask=mask))
+    feed = _feed(replay, rows=60)
+    for row in range(395, 428):
+        feed.update(int(whole.timestamps[row]))
+    replay.table, asked = whole, len(replay.asked)
+    assert feed.update(int(whole.timestamps[428])).keys() == {"late"}
+    assert len(replay.asked) == asked + 1
+
+
 @pytest.mark.parametrize(("hole", "silence"), [(5, 0), (40, 0), (5, 20)])
 def test_what_a_venue_fills_in_afterwards_is_taken(hole: int, silence: int) -> None:
     """It served nothing for hours, or for days, and some hours later all of it."""

@@ -296,7 +296,7 @@ def test_bars_without_a_decision_are_told_though_some_assets_have_theirs(tmp_pat
         notes = watched(one)
         one.run()
     (said,) = [message for kind, message in notes.events if kind == "stale"]
-    assert "nothing decided at" in said
+    assert "no decision at" in said
     assert "a hole of more than 6 bars lasts" in said
 
 

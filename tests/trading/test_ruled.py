@@ -206,6 +206,27 @@ def test_what_the_rules_sell_is_sold_while_the_policy_has_no_answer(tmp_path: pa
     assert decisions[-1]["phase"] == "none"
 
 
+def test_what_the_rules_cannot_sell_is_told(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No asset has a bar; a dry run at the same bar shows it too, and says why the policy has no say in it."""
+    table = walk(ROWS, missing={row: (0, 1, 2) for row in range(START + 10, START + 20)})
+    manifest = manifest_of(table)
+    settings = {"max_hole_bars": 3, "allow_outside": manifest.features}
+    capped = Limits(0.05, math.inf, 0.0, *[math.inf] * 4, 1, *[math.inf] * 2)
+    with serving(venue_of(table, START)) as url:
+        trader(url, tmp_path, manifest, bars=14, **settings).run()
+        trader(url, tmp_path, manifest, bars=3, limits=capped, **settings).run()
+        for one in sessions_of(tmp_path)[0][-3:]:
+            assert one["phase"] == "none"
+            assert one["notes"]["risk"] == ["max_weight"]
+            assert one["notes"]["left_out"]
+        trader(url, tmp_path, manifest, bars=4, **settings).run()
+        before = sessions_of(tmp_path)
+        summary = trader(url, tmp_path, manifest, bars=1, limits=capped, dry_run=True, **settings).run()
+    assert (summary.bars, summary.decisions, summary.fills) == (1, 0, 0)
+    assert "as the policy decides nothing" in " ".join(capsys.readouterr().out.split())
+    assert sessions_of(tmp_path) == before
+
+
 def test_without_rules_nothing_is_remembered_and_targets_are_those_asked_for(tmp_path: pathlib.Path) -> None:
     run(walk(ROWS), tmp_path, 5, limits=None)
     decisions, _, marks = sessions_of(tmp_path)

@@ -20,6 +20,8 @@ from cappuccino.trading.folder import locked
 from cappuccino.trading.journal import Journal
 from cappuccino.trading.journal_reading import read_decisions, read_marks, read_orders
 from cappuccino.trading.latch import KillSwitch
+from cappuccino.trading.review import review
+from cappuccino.trading.session import load_session
 
 ROWS, START = 260, 200
 
@@ -151,3 +153,26 @@ def test_the_same_artifact_may_come_back(tmp_path: pathlib.Path) -> None:
         trader(url, last, manifest_of(table), decide=restless, artifact="a", bars=3, takes_over=tmp_path / "b").run()
     bars = [[row["bar"] for row in read_decisions(tmp_path / name / "journal.sqlite")] for name in "abc"]
     assert bars[0][-1] < bars[1][0] <= bars[1][-1] < bars[2][0]
+
+
+@pytest.mark.parametrize(("hole", "before"), [(40, 15), (60, 50)])
+def test_who_takes_over_in_a_hole_can_be_reviewed(tmp_path: pathlib.Path, hole: int, before: int) -> None:
+    """It never had a window, and its first bars may lie farther from the last price than features reach back."""
+    rows = 400
+    table = walk(rows, missing={row: (2,) for row in range(START + 5, START + 5 + hole)})
+    names = ("return_1", "return_24")
+    manifest = manifest_of(table, names)
+    settings = {
+        "max_hole_bars": 3,
+        "allow_outside": names,
+        "limits": Limits(*[math.inf] * 2, 0.0, *[math.inf] * 4, 1, *[math.inf] * 2),
+    }
+    old, new = tmp_path / "old", tmp_path / "new"
+    with serving(venue_of(table, START)) as url:
+        trader(url, old, manifest, bars=5 + before, **settings).run()
+        summary = trader(url, new, manifest, artifact="other", bars=hole - before + 5, takes_over=old, **settings).run()
+    assert summary.decisions == 0
+    for folder, bars in ((old, 5 + before), (new, hole - before + 5)):
+        reviewed = review(load_session(folder, manifest, restless, max_hole_bars=3, venue_fee=0.0025))
+        assert len(reviewed) == bars - 1
+        assert all(row.is_explained for row in reviewed)

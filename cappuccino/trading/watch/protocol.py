@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 Kind = Literal["started", "stopped", "halt", "stop", "reject", "stale", "recovered", "refused", "crashed"]
-"""halt: the kill switch. stop: a risk rule's. reject: an order the venue refused. stale, recovered: bars at which nothing is decided
-begin and end, or the venue does not answer. refused: a person has to look. crashed: a defect of ours ends the process."""
+"""halt: the kill switch. stop: a risk rule's. reject: an order the venue refused. stale, recovered: bars at which the policy decides
+nothing begin and end, or the venue does not answer. refused: a person has to look. crashed: a defect of ours ends the process."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -20,7 +20,7 @@ class BarReport:
     bar: its opening; at: the trader's time; both Unix seconds. equity, cash: quote currency; drawdown: share of the highest
     equity, 0 at it. weights: by asset. age: seconds since the close of the last bar that the venue served. open_orders,
     unknown_orders, differences: counts, the last of the reconciliation's. latency_s: bars parsed to orders planned.
-    fills: orders that filled, in part at least. reason: why nothing was decided; None where something was.
+    fills: orders that filled, in part at least. reason: why the policy decided nothing; None where it did.
     """
 
     bar: int
