@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 import optuna
+from optuna.trial import FrozenTrial
 
+from cappuccino.sweep.ends import counts
 from cappuccino.sweep.storage import open_storage
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -65,3 +67,8 @@ def run(folder: pathlib.Path, *words: str, code: int = 0) -> str:
 
 def study(folder: pathlib.Path, name: str = STUDY) -> optuna.Study:
     return optuna.load_study(study_name=name, storage=open_storage(f"sqlite:///{folder / 'runs' / 'studies.db'}"))
+
+
+def ended(folder: pathlib.Path) -> list[FrozenTrial]:
+    """The trials of STUDY that count: two processes that look for one at once may both add one, and one of those is nobody's."""
+    return [trial for trial in study(folder).get_trials() if counts(trial)]

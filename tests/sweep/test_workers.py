@@ -44,7 +44,7 @@ def test_two_workers_share_a_study(cluster, tmp_path):
     process = cases.start(tmp_path, *search(cluster))
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    trials = [trial for trial in cases.study(tmp_path).get_trials() if trial.state != TrialState.WAITING]
+    trials = cases.ended(tmp_path)
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 8
     assert len({tuple(trial.params.items()) for trial in trials}) == 8
     lines = [line.split() for line in out.splitlines() if line.startswith("worker ")]
