@@ -15,20 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
-IDENTITY, CLAIM, LEASE, LOST, LOST_WHY, LOST_BY, RETRY_OF, FAILED, SURPLUS = (
-    "identity",
-    "claim",
-    "lease",
-    "lost",
-    "lost_why",
-    "lost_by",
-    "retry_of",
-    "failed",
-    "surplus",
-)
-"""User attributes of trials: the digest of the study's identity, on its first trial; who is about to run it; who runs it;
-whether, why and by whom it was found without a process; the number of the trial that it repeats; a failure that no retry makes
-good; one trial too many, that nobody ran."""
+LOST, RETRY_OF, FAILED, SURPLUS = "lost", "retry_of", "failed", "surplus"
+"""User attributes of trials: whether it was found without a process; the number of the trial that it repeats; a failure that no retry
+makes good; one trial too many, that nobody ran."""
 
 MOST_LOSSES = 3
 """Times that a place is lost before its trial counts as failed: one process may die of a reboot, another of its neighbour."""
@@ -61,8 +50,8 @@ def places_of(trials: Iterable[FrozenTrial]) -> dict[int, int]:
     return places
 
 
-def counted(trials: Iterable[FrozenTrial], places: Mapping[int, int]) -> int:
-    """Trials that run or have ended, but for the lost ones. places: as `places_of` has them."""
+def filled(trials: Iterable[FrozenTrial], places: Mapping[int, int]) -> int:
+    """How many places have a trial that runs or has ended, lost ones aside. places: as `places_of` has them."""
     return sum(trial.number in places and trial.state != TrialState.WAITING and not is_lost(trial) for trial in trials)
 
 

@@ -23,17 +23,12 @@ from cappuccino.errors import InputError
 from cappuccino.sweep.identity import Identity, content_of, difference, digest_of
 from cappuccino.sweep.leases import Lease, read_lease, this_process, why_over
 from cappuccino.sweep.places import (
-    CLAIM,
     FAILED,
-    IDENTITY,
-    LEASE,
     LOST,
-    LOST_BY,
-    LOST_WHY,
     MOST_LOSSES,
     RETRY_OF,
     SURPLUS,
-    counted,
+    filled,
     is_last_try,
     is_lost,
     is_surplus,
@@ -41,6 +36,10 @@ from cappuccino.sweep.places import (
     places_of,
 )
 from cappuccino.sweep.storage import one_transaction, open_storage, shown_url, unusable
+
+IDENTITY, CLAIM, LEASE, LOST_WHY, LOST_BY = "identity", "claim", "lease", "lost_why", "lost_by"
+"""User attributes of trials beside those of `places`: the digest of the study's identity, on its first trial; who is about to run it;
+who runs it; why and by whom it was found without a process."""
 
 Direction = Literal["minimize", "maximize"]
 
@@ -77,7 +76,7 @@ class SharedStudy:
             if self._end_surplus(trials, places):
                 continue
             mine = [trial for trial in trials if self._runs_here(trial)]
-            if counted(trials, places) >= self.n_trials or any(is_last_try(trial, trials) for trial in mine):
+            if filled(trials, places) >= self.n_trials or any(is_last_try(trial, trials) for trial in mine):
                 return None
             full = len(set(places.values())) >= self.n_trials
             waiting = [one for one in trials if one.state == TrialState.WAITING]
@@ -143,7 +142,7 @@ class SharedStudy:
     def counted(self) -> int:
         """Trials that run or have ended, but for the lost ones."""
         trials = self._trials()
-        return counted(trials, places_of(trials))
+        return filled(trials, places_of(trials))
 
     def failed(self) -> int:
         """Trials that have failed, those of other processes included, and those that killed theirs for the last time; no lost ones."""

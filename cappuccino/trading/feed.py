@@ -1,6 +1,6 @@
 """Live bars as a bar table: fetched once as far back as features reach, then the last three at each close, and what was missing.
 
-What is fetched is stored, and after a restart only what is not in the store is fetched again.
+What is fetched is stored: a restart asks for the bars that it would have asked for without one, and those of the time between.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
 from cappuccino.sweep.leases import Lease, this_process
-from cappuccino.sweep.places import CLAIM, LEASE, LOST, LOST_WHY, MOST_LOSSES, RETRY_OF, is_lost, is_surplus, places_of
-from cappuccino.sweep.study import SharedStudy
+from cappuccino.sweep.places import LOST, MOST_LOSSES, RETRY_OF, is_lost, is_surplus, places_of
+from cappuccino.sweep.study import CLAIM, LEASE, LOST_WHY, SharedStudy
 
 ROOT = pathlib.Path(__file__).parents[2]
 WORKER = pathlib.Path(__file__).with_name("study_worker.py")

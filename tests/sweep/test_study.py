@@ -19,7 +19,8 @@ from study_worker import DEADLY, POINTS, open_at
 
 from cappuccino.errors import InputError
 from cappuccino.sweep.leases import Lease
-from cappuccino.sweep.places import FAILED, LEASE, LOST, MOST_LOSSES, RETRY_OF, is_lost, is_surplus, places_of
+from cappuccino.sweep.places import FAILED, LOST, MOST_LOSSES, RETRY_OF, is_lost, is_surplus, places_of
+from cappuccino.sweep.study import LEASE
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

@@ -10,7 +10,8 @@ from study_cases import DEAD, ELSEWHERE, HERE, assert_done, claim_as, trials_of
 from study_worker import open_at
 
 from cappuccino.sweep.leases import Lease
-from cappuccino.sweep.places import CLAIM, LEASE, LOST, LOST_BY, LOST_WHY, RETRY_OF, places_of
+from cappuccino.sweep.places import LOST, RETRY_OF, places_of
+from cappuccino.sweep.study import CLAIM, LEASE, LOST_BY, LOST_WHY
 
 
 @pytest.mark.parametrize(
